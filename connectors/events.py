@@ -1,0 +1,289 @@
+"""What connectors emit. Immutable; accounts are named by their configured alias, never by address.
+
+`received_ns` is the injected monotonic clock at receipt (for ages); `time_ms` is the venue's clock (for ordering).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from connectors.model import Instrument, Order, Section, Token, Wallet
+
+
+class Source(StrEnum):
+    """How a state reached us."""
+
+    PUSH = "push"
+    POLL = "poll"
+
+
+class FeedStatus(StrEnum):
+    """Health of one subscription, as `staleness.py` judges it on the receive clock."""
+
+    CONNECTING = "connecting"
+    RESYNCING = "resyncing"
+    FRESH = "fresh"
+    STALE = "stale"
+    DOWN = "down"
+    POLLED = "polled"
+
+
+class FailureReason(StrEnum):
+    """Why a figure cannot be given. A figure is a value or one of these, never NaN."""
+
+    MISSING_MARK = "MISSING_MARK"
+    STALE_MARK = "STALE_MARK"
+    MISSING_PRICE = "MISSING_PRICE"
+    MISSING_ACCOUNT = "MISSING_ACCOUNT"
+    STALE_ACCOUNT = "STALE_ACCOUNT"
+    NOT_READY = "NOT_READY"
+    UNKNOWN_TIER = "UNKNOWN_TIER"
+    UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
+    UNSUPPORTED_MODE = "UNSUPPORTED_MODE"
+    AGENT_ADDRESS = "AGENT_ADDRESS"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """Reference data: replaces everything known of the venue. `sections` maps a ledger to its settlement token number."""
+
+    venue: str
+    instruments: tuple[Instrument, ...]
+    sections: dict[str, int]
+    tokens: tuple[Token, ...]
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkPrices:
+    """Marks of some instruments, four equally long columns. `funding` is the venue's current rate per its own interval."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    instruments: list[str]
+    marks: list[float]
+    indices: list[float]
+    funding: list[float]
+    time_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpotPrices:
+    """Spot marks in the venue's main stablecoin by asset name (UBTC, HYPE)."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    prices: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BorrowReserve:
+    """A lending pool's published state: the venue's borrow oracle price and loan-to-value of one asset."""
+
+    asset: str
+    token: int
+    oracle_price: float
+    ltv: float
+    utilization: float
+
+
+@dataclass(frozen=True, slots=True)
+class BorrowReserves:
+    """All lending pools of a venue at one poll."""
+
+    venue: str
+    received_ns: int
+    reserves: tuple[BorrowReserve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionsSnapshot:
+    """Ledgers of an account, each replacing the one of its name. `complete`: ledgers not named are empty."""
+
+    venue: str
+    account: str
+    received_ns: int
+    source: Source
+    sections: tuple[Section, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WalletSnapshot:
+    """An account's spot wallet, replacing the last."""
+
+    venue: str
+    account: str
+    received_ns: int
+    source: Source
+    wallet: Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """One REST resync of an account: all ledgers and the wallet, fetched as closely together as the venue allows."""
+
+    venue: str
+    account: str
+    received_ns: int
+    sections: tuple[Section, ...]
+    wallet: Wallet | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModeReport:
+    """The venue's own word for the account's mode (Hyperliquid `userAbstraction`); None: it answered null."""
+
+    venue: str
+    account: str
+    received_ns: int
+    mode: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An execution. `quantity` signed (buy > 0). Spot fills carry `base` and `quote` asset names and no instrument."""
+
+    venue: str
+    account: str
+    received_ns: int
+    fill_id: str
+    time_ms: int
+    quantity: float
+    price: float
+    fee: float
+    fee_asset: str
+    instrument: str | None = None
+    base: str | None = None
+    quote: str | None = None
+    start_position: float | None = None
+    liquidation: bool = False
+    snapshot: bool = False
+
+
+class CashFlowKind(StrEnum):
+    """Why cash moved."""
+
+    FUNDING = "funding"
+    TRANSFER = "transfer"
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlow:
+    """Cash credited (> 0) to a ledger of the account (`section`), or to its wallet (`section` None).
+
+    Funding of an isolated position goes to that position: `instrument` is then set.
+    """
+
+    venue: str
+    account: str
+    received_ns: int
+    flow_id: str
+    time_ms: int
+    kind: CashFlowKind
+    asset: str
+    amount: float
+    section: str | None = None
+    instrument: str | None = None
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """Something moved this account in a way frames cannot say exactly: the connector refetches it at once."""
+
+    venue: str
+    account: str
+    received_ns: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersSnapshot:
+    """All resting orders of one ledger."""
+
+    venue: str
+    account: str
+    received_ns: int
+    section: str
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """The venue says it liquidated (part of) this account."""
+
+    venue: str
+    account: str
+    received_ns: int
+    time_ms: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """A subscription changed state. `account` None: a market feed. `stale_after_s` is the limit it is judged by."""
+
+    venue: str
+    feed: str
+    account: str | None
+    status: FeedStatus
+    at_ns: int
+    detail: str = ""
+    stale_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFailure:
+    """The account cannot be monitored as configured (agent address, missing, unknown mode): loud until resolved."""
+
+    venue: str
+    account: str
+    received_ns: int
+    reason: FailureReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParseError:
+    """A frame that was not understood: counted by kind, logged once per kind, never fatal."""
+
+    venue: str
+    feed: str
+    kind: str
+    received_ns: int
+    detail: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VenueStatus:
+    """The venue's own statement of its health, and its clock."""
+
+    venue: str
+    received_ns: int
+    time_ms: int
+    statuses: tuple[str, ...] = ()
+
+
+Event = (
+    Instruments
+    | MarkPrices
+    | SpotPrices
+    | BorrowReserves
+    | SectionsSnapshot
+    | WalletSnapshot
+    | AccountSnapshot
+    | ModeReport
+    | Fill
+    | CashFlow
+    | AccountChanged
+    | OrdersSnapshot
+    | Liquidation
+    | FeedState
+    | AccountFailure
+    | ParseError
+    | VenueStatus
+)

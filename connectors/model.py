@@ -1,0 +1,148 @@
+"""What a venue tells: instruments, positions, balances, orders and the ledgers that hold them.
+
+Immutable values, no behaviour. Quantities are signed (long > 0) and, like marks and strikes, in the venue's own contract
+unit; `Instrument.multiplier` is the number of coins in one unit (1000 for kPEPE). Money is in the ledger's settlement asset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class InstrumentKind(StrEnum):
+    """What an instrument is."""
+
+    PERPETUAL = "perpetual"
+    FUTURE = "future"
+    OPTION = "option"
+    SPOT = "spot"
+
+
+class MarginMode(StrEnum):
+    """Whether a position shares its ledger's margin or holds its own."""
+
+    CROSS = "cross"
+    ISOLATED = "isolated"
+
+
+@dataclass(frozen=True, slots=True)
+class MarginTier:
+    """One tier of a maintenance table: above `lower_bound` of notional, margin = notional * rate - deduction."""
+
+    lower_bound: float
+    maintenance_rate: float
+    deduction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One contract of one venue.
+
+    `id` is `venue:symbol` and unique in the program; `section` is the ledger it settles in (a Hyperliquid dex name, "" the
+    first); `tiers` are sorted by bound, the first at 0.
+    """
+
+    id: str
+    venue: str
+    symbol: str
+    kind: InstrumentKind
+    coin: str
+    settle: str
+    section: str = ""
+    multiplier: float = 1.0
+    tiers: tuple[MarginTier, ...] = ()
+    max_leverage: float = 0.0
+    isolated_only: bool = False
+    delisted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An open position as a venue frame states it.
+
+    `mark` is the mark the frame itself was computed with. `isolated_cash` is the mark-independent cash of an isolated
+    position (equity = isolated_cash + quantity * mark), None for cross. `max_leverage` is the position's own limit (0: the
+    instrument's). The `reported_*` figures are the venue's own.
+    """
+
+    instrument: str
+    quantity: float
+    mark: float
+    margin_mode: MarginMode = MarginMode.CROSS
+    entry: float | None = None
+    leverage: float = 0.0
+    isolated_cash: float | None = None
+    max_leverage: float = 0.0
+    reported_liquidation_price: float | None = None
+    reported_margin_used: float | None = None
+    reported_unrealized_pnl: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One ledger of an account at one venue time: a Hyperliquid dex, an Aster asset.
+
+    `cash` is the mark-independent cash of the cross part (cross equity = cash + sum of quantity * mark over cross
+    positions). The `reported_*` figures are the venue's own, None where it gives none. `time_ms` is the venue's.
+    """
+
+    name: str
+    time_ms: int
+    cash: float
+    positions: tuple[Position, ...] = ()
+    reported_equity: float | None = None
+    reported_maintenance_margin: float | None = None
+    reported_withdrawable: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One row of a wallet. `ltv` is the loan-to-value the venue grants (None: not said); `supplied` None means not said."""
+
+    asset: str
+    token: int | None
+    total: float
+    hold: float = 0.0
+    supplied: float | None = None
+    borrowed: float | None = None
+    ltv: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """An account's spot wallet and what the venue computed on it.
+
+    `available_after_maintenance` maps a token to the venue's distance to liquidation; empty when the venue gives none.
+    `complete` is False when the source leaves fields out (a WebSocket frame): absence then says nothing.
+    """
+
+    balances: tuple[Balance, ...]
+    available_after_maintenance: dict[int, float] = field(default_factory=dict)
+    portfolio_margin_enabled: bool | None = None
+    portfolio_margin_ratio: float | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A resting order; `quantity` is the signed remaining size."""
+
+    instrument: str
+    order_id: str
+    quantity: float
+    limit_price: float
+    reduce_only: bool = False
+    is_trigger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A venue's asset: `token` its number on the venue, `asset` its name there (UBTC), `coin` what it is (BTC)."""
+
+    venue: str
+    token: int
+    asset: str
+    coin: str
+    spot_pair: str | None = None
+    """Symbol of the pair that quotes the asset in the venue's main stablecoin."""
