@@ -57,7 +57,10 @@ class Instruments:
 
 @dataclass(frozen=True, slots=True)
 class MarkPrices:
-    """Marks of some instruments, four equally long columns. `funding` is the venue's current rate per its own interval."""
+    """Marks of some instruments, four equally long columns. `funding` is the venue's current rate per its own interval.
+
+    `delta`: the feed tells changes only, so its silence about an instrument confirms the last mark.
+    """
 
     venue: str
     feed: str
@@ -67,6 +70,7 @@ class MarkPrices:
     indices: list[float]
     funding: list[float]
     time_ms: int | None = None
+    delta: bool = False
 
 
 @dataclass(frozen=True, slots=True)
