@@ -1,0 +1,66 @@
+"""The one decorator and the one cache policy of all kernels.
+
+Compiled code is cached in a directory named by a digest of every kernel source, the numba version and the CPU, because
+numba's own cache does not notice an edited helper in another module. Where that directory cannot be written the program
+runs without a cache and `CACHE_NOTE` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+from llvmlite import binding
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_dispatchers: list[Any] = []
+
+
+def _cache_directory() -> tuple[Path | None, str]:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    digest.update(f"{numba.__version__} {binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}".encode())
+    base = os.environ.get("MARGINWATCH_CACHE_DIR") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "marginwatch")
+    directory = Path(base).expanduser() / "kernels" / digest.hexdigest()[:16]
+    probe = directory / f".probe-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return None, f"kernel cache is off: {error.strerror}; set MARGINWATCH_CACHE_DIR to a writable directory for faster starts"
+    return directory, "kernel cache is on"
+
+
+CACHE_DIRECTORY, CACHE_NOTE = _cache_directory()
+if CACHE_DIRECTORY is not None:
+    cast(Any, numba.config).CACHE_DIR = str(CACHE_DIRECTORY)
+
+
+def jit(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a kernel: nopython, without the GIL, IEEE arithmetic (no `fastmath`: it breaks isnan), cached where possible."""
+    compiled = numba.njit(cache=CACHE_DIRECTORY is not None, nogil=True, error_model="numpy")(function)
+    _dispatchers.append(compiled)
+    return cast("Callable[P, R]", compiled)
+
+
+def forbid_compilation() -> None:
+    """After warm-up: a call with a new argument type raises instead of compiling for 200 ms on the event loop."""
+    for dispatcher in _dispatchers:
+        # with the JIT off it is a plain function; without a signature of its own only other kernels call it
+        if getattr(dispatcher, "signatures", None):
+            dispatcher.disable_compile()
+
+
+def permit_compilation() -> None:
+    """Undo `forbid_compilation`, for a process that goes on with other argument types (a test run)."""
+    for dispatcher in _dispatchers:
+        if getattr(dispatcher, "signatures", None):
+            dispatcher.disable_compile(False)

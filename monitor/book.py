@@ -1,0 +1,210 @@
+"""Live state: every event lands here, marks what it touched, and nothing is computed yet.
+
+Accounts are kept by their venue's margin method, which turns each into pools; `pool_arrays` writes those for the kernels.
+Market events touch prices only; an account event rewrites that account's pools, once per evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from connectors.events import (
+    AccountFailure,
+    AccountSnapshot,
+    BorrowReserves,
+    CashFlow,
+    Event,
+    FeedState,
+    Fill,
+    Instruments,
+    Liquidation,
+    MarkPrices,
+    ModeReport,
+    OrdersSnapshot,
+    ParseError,
+    SectionsSnapshot,
+    SpotPrices,
+    VenueStatus,
+    WalletSnapshot,
+)
+from monitor.freshness import DELTA_FEED, SECTIONS_FEED, WALLET_FEED, Freshness
+from monitor.margin.pools import PoolSpec
+from monitor.margin.result import Failure
+from monitor.market import Market
+from monitor.pool_arrays import PoolArrays, Scope
+
+
+class AccountMethod(Protocol):
+    """What a venue's margin module offers the book; see `monitor.margin.hyperliquid` for the meaning."""
+
+    refresh: str
+    failure: Failure | None
+
+    def on_sections(self, event: SectionsSnapshot, market: Market) -> None:
+        """Ledgers as a frame states them."""
+        ...
+
+    def on_wallet(self, event: WalletSnapshot, market: Market) -> None:
+        """The wallet as a frame states it."""
+        ...
+
+    def on_account(self, event: AccountSnapshot, market: Market) -> None:
+        """A REST resync: ledgers and wallet together."""
+        ...
+
+    def on_mode(self, event: ModeReport) -> None:
+        """The venue's word for the account's mode."""
+        ...
+
+    def on_failure(self, event: AccountFailure) -> None:
+        """The connector cannot serve the account."""
+        ...
+
+    def on_fill(self, event: Fill, market: Market) -> None:
+        """An execution."""
+        ...
+
+    def on_flow(self, event: CashFlow, market: Market) -> None:
+        """A cash flow."""
+        ...
+
+    def pools(self, market: Market) -> list[PoolSpec]:
+        """The account's pools now; never empty."""
+        ...
+
+    def instruments(self) -> set[str]:
+        """Instruments with a position."""
+        ...
+
+
+@dataclass(slots=True)
+class AccountEntry:
+    """One configured account: its method, its level thresholds and hysteresis."""
+
+    venue: str
+    account: str
+    method: AccountMethod
+    levels: tuple[float, float, float]
+    hysteresis: float
+
+    @property
+    def cuts(self) -> list[float]:
+        """The ascending ratios at which the alert policy must look."""
+        return sorted([*self.levels, *(level - self.hysteresis for level in self.levels)])
+
+
+class Book:
+    """The program's live state. Single-threaded: only the event loop touches it."""
+
+    def __init__(self, accounts: Iterable[AccountEntry]) -> None:
+        self.market = Market()
+        self.arrays = PoolArrays(self.market)
+        self.accounts = {(entry.venue, entry.account): entry for entry in accounts}
+        self.freshness = Freshness()
+        self.vanished: list[Scope] = []
+        """Scopes whose pool is gone since the alert policy last looked."""
+        self.liquidations: list[Liquidation] = []
+        self.parse_errors: dict[tuple[str, str, str], int] = {}
+        self.orders: dict[tuple[str, str], dict[str, OrdersSnapshot]] = {}
+        self.venue_status: dict[str, VenueStatus] = {}
+        self._dirty: set[tuple[str, str]] = set(self.accounts)
+        self._appliers: dict[type, Callable[[Any], None]] = {
+            Instruments: self._on_instruments,
+            MarkPrices: self._on_marks,
+            SpotPrices: self.market.apply_spot,
+            BorrowReserves: self.market.apply_reserves,
+            SectionsSnapshot: self._account("on_sections", feed=SECTIONS_FEED, framed=True),
+            WalletSnapshot: self._account("on_wallet", feed=WALLET_FEED),
+            AccountSnapshot: self._account("on_account", framed=True),
+            ModeReport: self._account("on_mode", market=False),
+            AccountFailure: self._account("on_failure", market=False),
+            Fill: self._account("on_fill"),
+            CashFlow: self._account("on_flow"),
+            OrdersSnapshot: self._on_orders,
+            Liquidation: self.liquidations.append,
+            FeedState: self._on_feed,
+            ParseError: self._on_parse_error,
+            VenueStatus: self._on_venue_status,
+        }
+
+    def apply(self, event: Event) -> None:
+        """Take one event. Never raises for what a venue sends; kinds without a consumer here are ignored."""
+        applier = self._appliers.get(type(event))
+        if applier is not None:
+            applier(event)
+
+    def flush(self) -> None:
+        """Write the pools of every account that an event touched."""
+        while self._dirty:
+            key = self._dirty.pop()
+            self._write_account(self.accounts[key])
+
+    def touch_all(self) -> None:
+        """Have every account's pools written again (reference data changed)."""
+        self._dirty.update(self.accounts)
+
+    def take_refreshes(self) -> list[tuple[str, str, str]]:
+        """(venue, account, why) of the accounts that should be read again by REST; each is returned once."""
+        wanted = []
+        for entry in self.accounts.values():
+            if entry.method.refresh:
+                wanted.append((entry.venue, entry.account, entry.method.refresh))
+                entry.method.refresh = ""
+        return wanted
+
+    def held(self, venue: str) -> set[str]:
+        """Instruments in which any account of the venue has a position."""
+        return {name for entry in self.accounts.values() if entry.venue == venue for name in entry.method.instruments()}
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _account(self, method: str, *, market: bool = True, feed: str = "", framed: bool = False) -> Callable[[Any], None]:
+        def apply(event: Any) -> None:
+            key = (event.venue, event.account)
+            entry = self.accounts.get(key)
+            if entry is None:
+                return
+            handler = getattr(entry.method, method)
+            handler(event, self.market) if market else handler(event)
+            if feed:
+                self.freshness.on_heard(event.venue, feed, event.account, event.received_ns)
+            if framed:
+                self.freshness.on_frame(event.venue, event.account, event.received_ns)
+            self._dirty.add(key)
+
+        return apply
+
+    def _on_marks(self, event: MarkPrices) -> None:
+        self.market.apply_marks(event)
+        self.freshness.on_heard(event.venue, event.feed, None, event.received_ns)
+
+    def _on_feed(self, event: FeedState) -> None:
+        self.freshness.on_feed(event)
+        if event.feed == DELTA_FEED and not self.freshness.is_alive(event.venue, event.feed):
+            self.market.forget_deltas()
+
+    def _on_instruments(self, event: Instruments) -> None:
+        self.market.load(event)
+        self.touch_all()
+
+    def _on_orders(self, event: OrdersSnapshot) -> None:
+        self.orders.setdefault((event.venue, event.account), {})[event.section] = event
+
+    def _on_parse_error(self, event: ParseError) -> None:
+        key = (event.venue, event.feed, event.kind)
+        self.parse_errors[key] = self.parse_errors.get(key, 0) + 1
+
+    def _on_venue_status(self, event: VenueStatus) -> None:
+        self.venue_status[event.venue] = event
+
+    def _write_account(self, entry: AccountEntry) -> None:
+        gone = self.arrays.scopes_of(entry.venue, entry.account)
+        for spec in entry.method.pools(self.market):
+            scope = (entry.venue, entry.account, spec.name)
+            gone.discard(scope)
+            self.arrays.write(scope, spec, entry.cuts)
+        for scope in gone:
+            self.arrays.release(scope)
+        self.vanished += gone

@@ -1,0 +1,268 @@
+"""Dirty pools -> kernels -> figures of every pool; full results only where somebody looks.
+
+`evaluate` is what every tick costs: write the accounts that changed, one kernel call, and the list of pools that crossed a
+level or a gap. Results (immutable) are made for those, for scrapes and for streams.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from connectors.events import FailureReason
+from kernels import distance, pool
+from monitor.book import Book
+from monitor.freshness import DELTA_FEED
+from monitor.margin.pools import PoolSpec
+from monitor.margin.result import Failure, Level, PoolResult
+from monitor.pool_arrays import PoolArrays, Scope, copied
+from monitor.reconcile import TOLERANCE, worst
+
+DISTANCE_AGE_NS = 3_000_000_000
+"""A distance measured in the background is shown for this long."""
+
+_STATUS = {
+    pool.MISSING_MARK: Failure(FailureReason.MISSING_MARK, "a held instrument has no mark yet"),
+    pool.MISSING_PRICE: Failure(FailureReason.MISSING_PRICE, "a collateral asset has no price yet"),
+    pool.UNKNOWN_TIER: Failure(FailureReason.UNKNOWN_TIER, "a held instrument has no margin table: waiting for a refetch"),
+    pool.NOT_FINITE: Failure(FailureReason.NOT_READY, "cash or a quantity is not a number: waiting for the venue's next account state"),
+}
+
+
+@dataclass(slots=True)
+class EngineStatistics:
+    """Counts since start, and what evaluations cost in seconds: the last one, and all."""
+
+    evaluations: int = 0
+    pools_evaluated: int = 0
+    last_seconds: float = 0.0
+    total_seconds: float = 0.0
+
+
+class Engine:
+    """Evaluates a book. `tolerance` is the relative difference from the venue above which a pool is UNRECONCILED."""
+
+    def __init__(self, book: Book, tolerance: float = TOLERANCE) -> None:
+        self.book = book
+        self.arrays: PoolArrays = book.arrays
+        self.tolerance = tolerance
+        self.statistics = EngineStatistics()
+        self._distances: dict[Scope, tuple[int, tuple[str, float]]] = {}
+
+    def evaluate(self) -> list[int]:
+        """Bring every figure up to date; returns the pools whose band changed (also: to or from having no value)."""
+        started = time.perf_counter()
+        self.book.flush()
+        arrays, market = self.arrays, self.book.market
+        margins = arrays.margins
+        count = pool.evaluate_pools(arrays.positions, arrays.collateral, market.tiers.arrays, market.prices, arrays.pools, margins)
+        crossed: list[int] = []
+        if margins.crossed.any():
+            crossed = [int(index) for index in np.flatnonzero(margins.crossed) if int(index) in arrays.specs]
+            margins.crossed[:] = False
+        statistics = self.statistics
+        statistics.evaluations += 1
+        statistics.pools_evaluated += count
+        statistics.last_seconds = time.perf_counter() - started
+        statistics.total_seconds += statistics.last_seconds
+        return crossed
+
+    def result(self, index: int, now_ns: int, *, measure: bool = False) -> PoolResult:
+        """The full result of one pool; `measure` recomputes its distance instead of showing the background's last."""
+        book, arrays = self.book, self.arrays
+        spec, (venue, account, _) = arrays.specs[index], arrays.scopes[index]
+        failures = spec.failures
+        if not failures and arrays.margins.status[index] != pool.OK:
+            failures = (_STATUS[int(arrays.margins.status[index])],)
+        stale = self._stale(spec, venue, account, now_ns) if not failures else ()
+        heard = book.freshness.frame_ns.get((venue, account))
+        difference = worst(spec.comparisons)
+        common: dict[str, Any] = {
+            "data_age_s": None if heard is None else (now_ns - heard) / 1e9,
+            "reported_difference": difference,
+            "reconciled": None if difference is None and not spec.doubt else not spec.doubt and (difference or 0.0) <= self.tolerance,
+            "stale": bool(stale),
+            "failures": (*failures, *stale),
+            "positions": len(spec.legs),
+        }
+        if failures:
+            return self._without_value(spec, venue, account, common)
+        return self._with_value(index, spec, venue, account, common, bool(stale), now_ns if not measure else None)
+
+    def _stale(self, spec: PoolSpec, venue: str, account: str, now_ns: int) -> tuple[Failure, ...]:
+        freshness = self.book.freshness
+        found = freshness.failures(venue, account)
+        alive = freshness.is_alive(venue, DELTA_FEED)
+        silent = self.book.market.silent((leg.instrument for leg in spec.legs), now_ns, freshness.mark_limit_s, delta_alive=alive)
+        if silent is None or any(failure.reason is FailureReason.STALE_MARK for failure in found):
+            return found
+        detail = f"no mark of {silent} for more than {freshness.mark_limit_s:g} s though its feed speaks"
+        return (*found, Failure(FailureReason.STALE_MARK, detail))
+
+    def results(self, now_ns: int) -> list[PoolResult]:
+        """Results of all pools, in the order of account and pool."""
+        return [self.result(index, now_ns) for index in sorted(self.arrays.specs, key=lambda i: self.arrays.scopes[i])]
+
+    def distance_job(self, now_ns: int) -> Callable[[], None]:
+        """Work for a thread: measure every pool's distance to liquidation on copies of the arrays, without the GIL."""
+        arrays, market = self.arrays, self.book.market
+        held, prices, pools = (copied(arrays.positions), copied(arrays.collateral)), copied(market.prices), copied(arrays.pools)
+        tiers = market.tiers.arrays
+        wanted = []
+        for index, scope in arrays.scopes.items():
+            instrument = self._worst_instrument(index)
+            if arrays.margins.status[index] == pool.OK and instrument is not None:
+                wanted.append((index, scope, instrument, *self._weights(index, self._coin(instrument))))
+
+        def measure() -> None:
+            for index, scope, instrument, marks, assets in wanted:
+                moves = distance.distance_to_ratio(index, 1.0, distance.SCAN, marks, assets, *held, tiers, prices, pools)
+                self._distances[scope] = (now_ns, (instrument, _nearest(moves)))
+
+        return measure
+
+    def distance(self, index: int, target: float, coin: str | None = None) -> tuple[str | None, float]:
+        """(instrument, nearest move) at which the pool's ratio reaches `target` when one coin moves alone.
+
+        The coin is that of the position with the largest maintenance margin unless given; the move is NaN when no move in
+        the scan reaches the target.
+        """
+        instrument = self._worst_instrument(index)
+        if instrument is None:
+            return None, math.nan
+        return instrument, _nearest(self.moves(index, target, coin or self._coin(instrument)))
+
+    def moves(self, index: int, target: float, coin: str) -> tuple[float, float]:
+        """(nearest move down, nearest move up) of one coin, its collateral with it, at which the ratio crosses `target`; NaN for none."""
+        market, arrays = self.book.market, self.arrays
+        marks, assets = self._weights(index, coin)
+        return distance.distance_to_ratio(
+            index,
+            target,
+            distance.SCAN,
+            marks,
+            assets,
+            arrays.positions,
+            arrays.collateral,
+            market.tiers.arrays,
+            market.prices,
+            arrays.pools,
+        )
+
+    def _weights(self, index: int, coin: str) -> tuple[pool.Floats, pool.Floats]:
+        market, spec, venue = self.book.market, self.arrays.specs[index], self.arrays.scopes[index][0]
+        marks, assets = np.zeros(market.prices.mark.shape[0]), np.zeros(market.prices.asset.shape[0])
+        for leg in spec.legs:
+            if self._coin(leg.instrument) == coin:
+                marks[market.row(leg.instrument)] = 1.0
+        for held in spec.collateral:
+            if market.asset_coin(venue, held.asset) == coin:
+                assets[market.asset_row(venue, held.asset)] = 1.0
+        return marks, assets
+
+    def liquidation_prices(self) -> dict[tuple[Scope, str], float]:
+        """The venue's liquidation price of every position, other marks frozen; NaN where there is none."""
+        book, arrays = self.book, self.arrays
+        prices = np.full(arrays.positions.pool.shape[0], math.nan)
+        pool.liquidation_prices(arrays.positions, book.market.tiers.arrays, book.market.prices, arrays.pools, arrays.margins, prices)
+        names = {book.market.row(leg.instrument): leg.instrument for spec in arrays.specs.values() for leg in spec.legs}
+        found = {}
+        for slot in np.flatnonzero(arrays.positions.pool >= 0):
+            scope = arrays.scopes.get(int(arrays.positions.pool[slot]))
+            if scope is not None:
+                found[(scope, names[int(arrays.positions.instrument[slot])])] = float(prices[slot])
+        return found
+
+    def _without_value(self, spec: PoolSpec, venue: str, account: str, common: dict[str, Any]) -> PoolResult:
+        return PoolResult(
+            venue=venue, account=account, pool=spec.name, kind=spec.kind, mode=spec.mode, asset=spec.asset, level=Level.OK,
+            margin_ratio=None, raw_ratio=None, limit=spec.limit, equity=None, maintenance_margin=None, excess=None, **common,
+        )  # fmt: skip
+
+    def _with_value(
+        self, index: int, spec: PoolSpec, venue: str, account: str, common: dict[str, Any], stale: bool, measured_ns: int | None
+    ) -> PoolResult:
+        margins = self.arrays.margins
+        levels = self.book.accounts[(venue, account)].levels
+        ratio = float(margins.ratio[index])
+        equity, requirement = float(margins.capacity[index]), float(margins.requirement[index])
+        cash, trade = self._to_safety(index, spec, levels[0]) if ratio > levels[0] else (None, None)
+        instrument, move = self._nearest(index, measured_ns)
+        return PoolResult(
+            venue=venue,
+            account=account,
+            pool=spec.name,
+            kind=spec.kind,
+            mode=spec.mode,
+            asset=spec.asset,
+            level=Level(sum(ratio >= level for level in levels)),
+            margin_ratio=None if stale else ratio,
+            last_margin_ratio=ratio,
+            raw_ratio=float(margins.raw_ratio[index]) if spec.limit != 1.0 else None,
+            limit=spec.limit,
+            equity=equity,
+            maintenance_margin=requirement,
+            initial_margin=float(margins.initial[index]),
+            excess=spec.limit * equity - requirement,
+            cash_to_safety=cash,
+            reduce=trade,
+            worst_instrument=instrument,
+            worst_liquidation_price=None if move is None or instrument is None else self.book.market.mark(instrument) * (1 + move),
+            worst_distance=move,
+            **common,
+        )
+
+    def _to_safety(self, index: int, spec: PoolSpec, target: float) -> tuple[float | None, tuple[str, float] | None]:
+        market, arrays, margins = self.book.market, self.arrays, self.arrays.margins
+        equity, maintenance = float(margins.equity[index]), float(margins.maintenance[index])
+        shortfall = max(0.0, float(margins.maintenance[index] - margins.equity[index])) if spec.borrows else 0.0
+        collateral = float(margins.capacity[index] - margins.equity[index]) - shortfall
+        # the ratio is the worse of ours and the venue's own moved by marks: the cash has to mend both
+        cash = max(
+            pool.cash_to_ratio(target, e, m, collateral, spec.limit, spec.borrows, spec.borrow_offset)
+            for e, m in (
+                (equity, maintenance),
+                (
+                    equity + float(arrays.pools.adjust_equity[index]),
+                    max(0.0, maintenance + float(arrays.pools.adjust_maintenance[index])),
+                ),
+            )
+        )
+        slot = int(margins.worst_position[index])
+        if slot < 0:
+            return cash, None
+        quantity = pool.reduction_to_ratio(target, slot, arrays.positions, market.tiers.arrays, market.prices, arrays.pools, margins)
+        instrument = self._worst_instrument(index)
+        return cash, None if instrument is None or not math.isfinite(quantity) else (instrument, quantity)
+
+    def _nearest(self, index: int, measured_ns: int | None) -> tuple[str | None, float | None]:
+        if self.arrays.margins.ratio[index] >= 1.0:
+            return self._worst_instrument(index), 0.0
+        known = self._distances.get(self.arrays.scopes[index])
+        if measured_ns is not None:
+            fresh = known is not None and measured_ns - known[0] < DISTANCE_AGE_NS
+            instrument, move = known[1] if known is not None and fresh else (self._worst_instrument(index), math.nan)
+        else:
+            instrument, move = self.distance(index, 1.0)
+        return instrument, move if math.isfinite(move) else None
+
+    def _worst_instrument(self, index: int) -> str | None:
+        slot = int(self.arrays.margins.worst_position[index])
+        legs = self.arrays.specs[index].legs
+        if slot < 0 or not legs:
+            return None
+        row = int(self.arrays.positions.instrument[slot])
+        return next((leg.instrument for leg in legs if self.book.market.row(leg.instrument) == row), None)
+
+    def _coin(self, instrument: str) -> str:
+        known = self.book.market.instruments.get(instrument)
+        return known.coin if known else instrument
+
+
+def _nearest(moves: tuple[float, float]) -> float:
+    return min((move for move in moves if move == move), key=abs, default=math.nan)

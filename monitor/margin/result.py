@@ -1,0 +1,91 @@
+"""The one result type that every margin method yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from connectors.events import FailureReason
+
+
+class Level(IntEnum):
+    """Alert level of a margin ratio; LIQUIDATION is where the venue acts, BREACH the same for a portfolio no venue acts on."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    LIQUIDATION = 3
+    BREACH = 4
+
+    @property
+    def label(self) -> str:
+        """Lower-case name, as documents and metrics write it."""
+        return self.name.lower()
+
+
+class PoolKind(StrEnum):
+    """Which row of the stage table applies: what the venue does to this pool next."""
+
+    HYPERLIQUID_CROSS = "hyperliquid_cross"
+    HYPERLIQUID_PORTFOLIO_MARGIN = "hyperliquid_portfolio_margin"
+    HYPERLIQUID_ISOLATED = "hyperliquid_isolated"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no number: a typed reason and a sentence that names the thing and the remedy."""
+
+    reason: FailureReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolResult:
+    """Margin of one pool at one instant; money in `asset` (the pool's own token).
+
+    `margin_ratio` is normalised so that 1.0 is where the venue liquidates; `raw_ratio` is the venue's own figure where it
+    differs (portfolio-margin ratio, limit 0.95). It is +inf when equity <= 0 with margin > 0, 0 without positions, and None
+    when `failures` says why. `excess` = limit * equity - maintenance_margin. `cash_to_safety` and `reduce` (instrument,
+    signed quantity to trade) each alone bring the ratio back to the warning level; None below it or where impossible.
+    `last_margin_ratio` is the last ratio known, shown (never alarmed) while `failures` or `stale` say it no longer holds.
+    `worst_distance` is the signed relative move of the worst position's coin at which the pool is liquidated, and
+    `worst_liquidation_price` its mark there.
+    `reconciled` compares with the venue's last own figures: None while there is nothing to compare with.
+    """
+
+    venue: str
+    account: str
+    pool: str
+    kind: PoolKind
+    mode: str
+    asset: str
+    level: Level
+    margin_ratio: float | None
+    raw_ratio: float | None
+    limit: float
+    equity: float | None
+    maintenance_margin: float | None
+    excess: float | None
+    initial_margin: float | None = None
+    last_margin_ratio: float | None = None
+    cash_to_safety: float | None = None
+    reduce: tuple[str, float] | None = None
+    worst_instrument: str | None = None
+    worst_liquidation_price: float | None = None
+    worst_distance: float | None = None
+    positions: int = 0
+    data_age_s: float | None = None
+    reconciled: bool | None = None
+    reported_difference: float | None = None
+    stale: bool = False
+    failures: tuple[Failure, ...] = field(default=())
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """(venue, account, pool), the key that alerts, metrics and pages share."""
+        return (self.venue, self.account, self.pool)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the ratio is a number."""
+        return self.margin_ratio is not None

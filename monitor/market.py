@@ -1,0 +1,244 @@
+"""The market as arrays: instruments, marks, tier tables and what collateral is worth.
+
+Rows only ever get appended, so a row number stays valid for the life of the process. Arrays double when full; the kernels
+accept any length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.events import BorrowReserve, BorrowReserves, Instruments, MarkPrices, SpotPrices
+from connectors.model import Instrument, MarginTier, Token
+from kernels.pool import Prices, Tiers
+
+T = TypeVar("T", bound=np.generic)
+
+
+def grown(array: NDArray[T], size: int, fill: float) -> NDArray[T]:
+    """`array` itself if it holds `size` rows, else a copy at least twice as long whose new rows are `fill`."""
+    if size <= array.shape[0]:
+        return array
+    bigger = np.full((max(size, 2 * array.shape[0]), *array.shape[1:]), fill, dtype=array.dtype)
+    bigger[: array.shape[0]] = array
+    return bigger
+
+
+class TierTables:
+    """Tier tables as the kernels read them; equal tables share one number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[MarginTier, ...], int] = {}
+        self.arrays = Tiers(np.zeros(1, np.int32), np.zeros(0), np.zeros(0), np.zeros(0))
+
+    def number(self, tiers: tuple[MarginTier, ...]) -> int:
+        """The table's number; -1 for an empty (unknown) table."""
+        if not tiers:
+            return -1
+        known = self._numbers.get(tiers)
+        if known is not None:
+            return known
+        old = self.arrays
+        self.arrays = Tiers(
+            np.append(old.start, np.int32(old.start[-1] + len(tiers))).astype(np.int32),
+            np.append(old.bound, [tier.lower_bound for tier in tiers]),
+            np.append(old.rate, [tier.maintenance_rate for tier in tiers]),
+            np.append(old.deduction, [tier.deduction for tier in tiers]),
+        )
+        self._numbers[tiers] = len(self._numbers)
+        return self._numbers[tiers]
+
+
+class Market:
+    """Everything known of prices and instruments, on all venues."""
+
+    def __init__(self) -> None:
+        self.instruments: dict[str, Instrument] = {}
+        self.tokens: dict[tuple[str, int], Token] = {}
+        self.sections: dict[str, dict[str, int]] = {}
+        """Per venue: ledger name -> settlement token number."""
+        self.reserves: dict[tuple[str, str], BorrowReserve] = {}
+        self.tiers = TierTables()
+        self._rows: dict[str, int] = {}
+        self._mark = np.full(64, math.nan)
+        self._moved = np.zeros(64, np.bool_)
+        self._told_ns: list[int] = []
+        self._by_delta: set[int] = set()
+        self.index = np.full(64, math.nan)
+        self.funding = np.full(64, math.nan)
+        self._asset_rows: dict[tuple[str, str], int] = {}
+        self._asset_price = np.full(8, math.nan)
+        self._asset_moved = np.zeros(8, np.bool_)
+        self._spot: dict[tuple[str, str], float] = {}
+        self._assets_of: dict[str, list[tuple[str, str]]] = {}
+        """Instrument -> the collateral assets whose price it helps to estimate."""
+        self._perpetual_of: dict[tuple[str, str], str] = {}
+
+    @property
+    def prices(self) -> Prices:
+        """The arrays the kernels read."""
+        return Prices(self._mark, self._moved, self._asset_price, self._asset_moved)
+
+    def row(self, instrument: str) -> int:
+        """Row of an instrument, made on first use; its mark is NaN until a venue tells it."""
+        row = self._rows.get(instrument)
+        if row is None:
+            row = self._rows[instrument] = len(self._rows)
+            self._told_ns.append(0)
+            self._mark = grown(self._mark, row + 1, math.nan)
+            self._moved = grown(self._moved, row + 1, False)
+            self.index = grown(self.index, row + 1, math.nan)
+            self.funding = grown(self.funding, row + 1, math.nan)
+        return row
+
+    def mark(self, instrument: str) -> float:
+        """Last mark, NaN while unknown."""
+        row = self._rows.get(instrument)
+        return math.nan if row is None else float(self._mark[row])
+
+    def asset_row(self, venue: str, asset: str) -> int:
+        """Row of a collateral asset, made on first use."""
+        key = (venue, asset)
+        row = self._asset_rows.get(key)
+        if row is None:
+            row = self._asset_rows[key] = len(self._asset_rows)
+            self._asset_price = grown(self._asset_price, row + 1, math.nan)
+            self._asset_moved = grown(self._asset_moved, row + 1, False)
+            self._link(key)
+            self._estimate(key)
+        return row
+
+    def asset_price(self, venue: str, asset: str) -> float:
+        """Estimated borrow price of a collateral asset, NaN while unknown (see `_estimate`)."""
+        return float(self._asset_price[self.asset_row(venue, asset)])
+
+    def asset_name(self, venue: str, token: int) -> str | None:
+        """Name of a venue's token number."""
+        known = self.tokens.get((venue, token))
+        return known.asset if known else None
+
+    def asset_coin(self, venue: str, asset: str) -> str:
+        """The coin an asset is (UBTC is BTC); its own name where the venue's tokens do not say."""
+        return next((token.coin for token in self.tokens.values() if token.venue == venue and token.asset == asset), asset)
+
+    def perpetual_of(self, venue: str, asset: str) -> str | None:
+        """The main perpetual of a collateral asset's coin, whose mark helps to price it; None without one."""
+        self.asset_row(venue, asset)
+        return self._perpetual_of.get((venue, asset))
+
+    def load(self, event: Instruments) -> None:
+        """Replace a venue's reference data; marks stay."""
+        for name in [name for name, known in self.instruments.items() if known.venue == event.venue]:
+            del self.instruments[name]
+        self.instruments.update({instrument.id: instrument for instrument in event.instruments})
+        self.tokens.update({(token.venue, token.token): token for token in event.tokens})
+        self.sections[event.venue] = dict(event.sections)
+        for key in self._asset_rows:
+            self._link(key)
+            self._estimate(key)
+
+    def apply_marks(self, event: MarkPrices) -> None:
+        """Write marks, index prices and funding rates; flags the rows whose mark moved."""
+        rows, marks, moved, told = self._rows, self._mark, self._moved, self._told_ns
+        if event.delta:
+            self._by_delta.update(self.row(name) for name in event.instruments)
+        for name, mark, index, funding in zip(event.instruments, event.marks, event.indices, event.funding, strict=True):
+            row = rows.get(name)
+            if row is None:
+                row = self.row(name)
+                marks, moved = self._mark, self._moved
+            told[row] = event.received_ns
+            if index == index:
+                self.index[row] = index
+            if funding == funding:
+                self.funding[row] = funding
+            if mark != marks[row]:
+                marks[row] = mark
+                moved[row] = True
+            if name in self._assets_of:
+                for key in self._assets_of[name]:
+                    self._estimate(key)
+                marks, moved = self._mark, self._moved
+
+    def silent(self, instruments: Iterable[str], now_ns: int, limit_s: float, *, delta_alive: bool) -> str | None:
+        """An instrument whose mark nobody confirmed for `limit_s`, if any.
+
+        A feed that tells changes only confirms by its silence what it has told before, as long as it is alive
+        (`delta_alive`).
+        """
+        for name in instruments:
+            row = self._rows.get(name)
+            if row is None or now_ns - self._told_ns[row] <= limit_s * 1e9:
+                continue
+            if not (delta_alive and row in self._by_delta):
+                return name
+        return None
+
+    def forget_deltas(self) -> None:
+        """The feed of changes was interrupted: what it told before is not confirmed by it any more."""
+        self._by_delta.clear()
+
+    def seed_mark(self, instrument: str, mark: float, received_ns: int) -> None:
+        """Take a price as the mark of an instrument that has none yet (a position's own frame or execution comes first)."""
+        row = self.row(instrument)
+        if self._mark[row] != self._mark[row] and mark > 0:
+            self._mark[row] = mark
+            self._moved[row] = True
+            self._told_ns[row] = received_ns
+
+    def apply_spot(self, event: SpotPrices) -> None:
+        """Write spot marks and re-estimate the collateral assets among them."""
+        for asset, price in event.prices.items():
+            self._spot[(event.venue, asset)] = price
+            if (event.venue, asset) in self._asset_rows:
+                self._estimate((event.venue, asset))
+
+    def spot(self, venue: str, asset: str) -> float | None:
+        """Last spot mark of an asset in the venue's main stablecoin."""
+        return self._spot.get((venue, asset))
+
+    def apply_reserves(self, event: BorrowReserves) -> None:
+        """Remember the lending pools' own prices and loan-to-values."""
+        self.reserves.update({(event.venue, reserve.asset): reserve for reserve in event.reserves})
+        for key in [(event.venue, reserve.asset) for reserve in event.reserves if (event.venue, reserve.asset) in self._asset_rows]:
+            self._estimate(key)
+
+    def _link(self, key: tuple[str, str]) -> None:
+        venue, asset = key
+        coin = self.asset_coin(venue, asset)
+        perpetual = next((i.id for i in self._main_perpetuals(venue) if i.coin == coin and i.multiplier == 1.0), None)
+        if perpetual is None:
+            return
+        self._perpetual_of[key] = perpetual
+        linked = self._assets_of.setdefault(perpetual, [])
+        if key not in linked:
+            linked.append(key)
+
+    def _main_perpetuals(self, venue: str) -> Iterable[Instrument]:
+        return (i for i in self.instruments.values() if i.venue == venue and i.section == "" and not i.delisted)
+
+    def _estimate(self, key: tuple[str, str]) -> None:
+        # Hyperliquid's borrow price is the median of its spot price, perpetual mark and oracle; what is missing is left out,
+        # and the published oracle price of the lending pool stands in when nothing is live.
+        perpetual = self._perpetual_of.get(key)
+        sources = [self._spot.get(key, math.nan)]
+        if perpetual is not None:
+            row = self.row(perpetual)
+            sources += [float(self._mark[row]), float(self.index[row])]
+        live = [price for price in sources if price > 0]
+        if live:
+            price = median(live)
+        elif key in self.reserves:
+            price = self.reserves[key].oracle_price
+        else:
+            return
+        row = self._asset_rows[key]
+        if price != self._asset_price[row]:
+            self._asset_price[row] = price
+            self._asset_moved[row] = True

@@ -1,0 +1,135 @@
+"""`make parity`: every recorded figure equals the venue's, and the check is able to fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor import parity
+
+LEAST_CHECKED = 55
+
+
+def checked(lines: list[parity.Verdict]) -> list[parity.Verdict]:
+    return [line for line in lines if line.allowed is not None]
+
+
+def differing(recordings: Path) -> set[tuple[str, str]]:
+    return {(line.set, line.row.figure) for line in parity.verdicts(recordings) if not line.passed}
+
+
+def test_every_checked_figure_is_the_venues(recordings: Path) -> None:
+    lines = parity.verdicts(recordings)
+    assert [(line.set, line.row.pool, line.row.figure, line.row.difference) for line in lines if not line.passed] == []
+    assert len(checked(lines)) >= LEAST_CHECKED
+    assert all(line.note for line in lines if line.allowed is None), "what is not checked says why"
+
+
+def test_what_is_allowed_is_rounding(recordings: Path) -> None:
+    for line in checked(parity.verdicts(recordings)):
+        assert line.allowed is not None
+        assert math.isfinite(line.row.ours)
+        relative = line.allowed / max(1.0, abs(line.row.venue))
+        loosest = {"withdrawable": 2.1e-6, "portfolio_margin_ratio": 1e-4}.get(line.row.figure, 2e-6)
+        assert relative <= loosest, (line.set, line.row.figure)
+
+
+@pytest.mark.parametrize(
+    "figure", ["maintenance_margin", "equity", "available", "portfolio_margin_ratio", "withdrawable", "liquidation_price"]
+)
+def test_every_kind_of_figure_is_checked(recordings: Path, figure: str) -> None:
+    assert sum(line.row.figure.startswith(figure) for line in checked(parity.verdicts(recordings))) >= 3
+
+
+@pytest.fixture
+def perturb(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Any], None]], None]:
+    """Have one recording read as changed by a function; the file stays what it is."""
+    load = parity._Recordings.load
+
+    def apply(changed: str, change: Callable[[Any], None]) -> None:
+        def read(self: parity._Recordings, name: str) -> Any:
+            document = load(self, name)
+            if name == changed:
+                change(document)
+            return document
+
+        monkeypatch.setattr(parity._Recordings, "load", read)
+
+    return apply
+
+
+def scale(owner: dict[str, Any], key: str, factor: float) -> None:
+    owner[key] = repr(float(owner[key]) * factor)
+
+
+def test_another_mark_differs(recordings: Path, perturb: Callable[[str, Callable[[Any], None]], None]) -> None:
+    perturb("rest_clearinghouse_state_default_mode_scaled", lambda d: scale(d["assetPositions"][0]["position"], "positionValue", 1 + 1e-8))
+    found = differing(recordings)
+    assert ("default_mode_scaled", "maintenance_margin") in found
+    assert ("default_mode_scaled", "equity") in found
+    assert {name for name, _ in found} == {"default_mode_scaled"}
+
+
+def test_another_margin_table_differs(recordings: Path, perturb: Callable[[str, Callable[[Any], None]], None]) -> None:
+    def earlier(document: Any) -> None:
+        for _, table in document["marginTables"]:
+            for tier in table["marginTiers"][1:]:
+                tier["lowerBound"] = "1000000.0"
+
+    perturb("rest_meta_first6_2026", earlier)
+    found = differing(recordings)
+    assert ("default_mode_scaled", "maintenance_margin") in found
+    assert ("default_mode_scaled", "liquidation_price BTC") in found
+
+
+def test_another_wallet_differs(recordings: Path, perturb: Callable[[str, Callable[[Any], None]], None]) -> None:
+    perturb("rest_spot_clearinghouse_state_unified", lambda d: scale(d["balances"][0], "total", 1 + 1e-7))
+    assert differing(recordings) == {("unified", "available")}
+
+
+def test_another_ratio_differs(recordings: Path, perturb: Callable[[str, Callable[[Any], None]], None]) -> None:
+    perturb("rest_spot_clearinghouse_state_pm_borrowing_scaled", lambda d: scale(d, "portfolioMarginRatio", 1 + 1e-7))
+    assert ("pm_borrowing_scaled", "portfolio_margin_ratio") in differing(recordings)
+
+
+def test_another_liquidation_price_differs(recordings: Path, perturb: Callable[[str, Callable[[Any], None]], None]) -> None:
+    perturb("rest_clearinghouse_state_unified", lambda d: scale(d["assetPositions"][0]["position"], "liquidationPx", 1 + 1e-3))
+    assert {name for name, _ in differing(recordings)} == {"unified"}
+
+
+@pytest.mark.parametrize(("code", "factor"), [(0, 1.0), (1, 1.001)])
+def test_exit_code(
+    recordings: Path,
+    perturb: Callable[[str, Callable[[Any], None]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    factor: float,
+) -> None:
+    monkeypatch.setenv("MARGINWATCH_RECORDINGS", str(recordings))
+    if factor != 1.0:
+        name = "rest_clearinghouse_state_default_mode_scaled"
+        perturb(name, lambda document: scale(document, "crossMaintenanceMarginUsed", factor))
+    assert parity.main() == code
+    out = capsys.readouterr().out
+    assert ("DIFFERS" in out) is bool(code)
+    assert f"sets: {code} differ" in out
+
+
+def test_without_recordings_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MARGINWATCH_RECORDINGS", str(tmp_path))
+    assert parity.main() == 2
+    assert "MARGINWATCH_RECORDINGS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("printed", "half"), [("0.0389075208", 0.5e-10), ("38252.7", 0.5e-6), ("12578.4", 0.5e-6)])
+def test_half_a_unit_of_the_last_digit(printed: str, half: float) -> None:
+    assert parity.half_unit(printed) == pytest.approx(half, rel=1e-5)
+
+
+def test_no_digit_is_asked_for_that_a_double_does_not_hold() -> None:
+    assert parity.half_unit("41085515.0539490000") == pytest.approx(4 * math.ulp(41085515.0), rel=1e-5)

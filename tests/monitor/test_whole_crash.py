@@ -1,0 +1,73 @@
+"""Through a whole crash with trading, funding, transfers and liquidation our figures equal the venue's own, on frames and between."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.simulator.hyperliquid import demo_desk
+from connectors.simulator.hyperliquid_desk import demo_plans
+from monitor.margin.result import Level
+from tests.monitor.simulated_desk import SimulatedDesk
+
+EXACT = 1e-8
+STEP_S = 0.1
+
+
+def desk(scenario: str, duration: float) -> SimulatedDesk:
+    _, venue = demo_desk(duration, scenario=scenario, context_interval=STEP_S, funding_interval_s=7.0)
+    return SimulatedDesk(venue, demo_plans(scenario))
+
+
+def worst_of_run(desk: SimulatedDesk, duration: float) -> tuple[float, str]:
+    worst, where = 0.0, ""
+    for step in range(round(duration / STEP_S)):
+        desk.advance(STEP_S)
+        for plan in desk.plans:
+            gap, place = desk.worst_difference(plan)
+            if not gap <= worst:
+                worst, where = gap, f"{step * STEP_S:.1f} s: {place}"
+    return worst, where
+
+
+@pytest.mark.parametrize("scenario", ["crash", "squeeze", "calm"])
+def test_every_figure_equals_the_venues_own_all_the_time(scenario: str) -> None:
+    watched = desk(scenario, 40.0)
+    worst, where = worst_of_run(watched, 44.0)
+    assert worst <= EXACT, where
+    assert watched.book.parse_errors == {}
+    assert watched.frames["userFills"] > 500
+    assert watched.frames["userFundings"] > 40
+    if scenario == "crash":
+        assert len(watched.book.liquidations) > 3
+
+
+def test_the_crash_crosses_every_level() -> None:
+    watched = desk("crash", 40.0)
+    seen = set()
+    for _ in range(400):
+        watched.advance(STEP_S)
+        seen |= {result.level for result in watched.engine.results(watched.now_ns)}
+    assert {Level.OK, Level.WARNING, Level.CRITICAL, Level.LIQUIDATION} <= seen
+    assert all(result.reconciled is not False for result in watched.engine.results(watched.now_ns))
+
+
+@pytest.mark.parametrize("channel", ["userFills", "userFundings", "userNonFundingLedgerUpdates", "allDexsAssetCtxs"])
+def test_the_comparison_notices_a_lost_feed(channel: str) -> None:
+    watched = desk("crash", 40.0)
+    watched.filter = lambda name, text: name != channel
+    worst, _ = worst_of_run(watched, 40.0)
+    assert worst > 1e-6
+
+
+def test_account_frames_alone_correct_what_lost_executions_left_wrong() -> None:
+    watched = desk("calm", 40.0)
+    watched.filter = lambda name, text: name != "userFills"
+    for _ in range(50):
+        watched.advance(STEP_S)
+    watched.filter = lambda name, text: True
+    for plan in watched.plans:
+        watched.resync(plan)
+    watched.engine.evaluate()
+    for plan in watched.plans:
+        gap, where = watched.worst_difference(plan)
+        assert gap <= EXACT, where
