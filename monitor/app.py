@@ -1,0 +1,268 @@
+"""The composition root and the life of the program: connectors in, book, engine, alarm out.
+
+The way of a tick is `Application.receive`: events are applied as they come and one evaluation is scheduled for all that
+arrive before it runs. Everything here runs on one event loop; only distances and metric rendering use a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from config.settings import Settings
+from connectors.clock import Clock
+from connectors.events import AccountFailure, Event, Liquidation, MarkPrices, SectionsSnapshot
+from kernels._jit import CACHE_NOTE
+from kernels.warmup import warm_up
+from monitor.alerts.build import build_policy_config
+from monitor.alerts.dispatcher import Dispatcher
+from monitor.alerts.message import Receiver
+from monitor.alerts.policy import AlertPolicy, Notification
+from monitor.alerts.rules import Rule
+from monitor.book import AccountEntry, Book
+from monitor.engine import Engine
+from monitor.margin.hyperliquid import VENUE, HyperliquidAccount, HyperliquidRules
+from monitor.margin.pools import WHOLE_ACCOUNT
+from monitor.margin.result import PoolResult
+from monitor.pool_arrays import Scope
+
+_log = logging.getLogger("marginwatch.app")
+
+SECOND_NS = 1_000_000_000
+HISTORY = 500
+"""Notifications remembered for the API and the terminal."""
+
+
+class Connector(Protocol):
+    """What the application needs of a venue's connector."""
+
+    venue: str
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        ...
+
+    async def stop(self) -> None:
+        """End cleanly."""
+        ...
+
+    def refresh(self, account: str) -> None:
+        """Read the account again by REST, soon."""
+        ...
+
+    def set_priorities(self, ratios: Mapping[str, float]) -> None:
+        """Margin ratios by account: push slots go to the nearest to their limit."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """State and statistics for status and metrics; no addresses."""
+        ...
+
+
+ConnectorFactory = Callable[[Callable[[list[Event]], None]], Sequence[Connector]]
+"""Builds the connectors, given where their events go."""
+
+
+@dataclass(slots=True)
+class Timings:
+    """Latency of decisions: `buckets` are upper bounds in seconds, `counts` one more for what exceeds them."""
+
+    buckets: tuple[float, ...] = (25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1.0)
+    counts: list[int] = field(default_factory=lambda: [0] * 15)
+    total: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one decision."""
+        self.total += seconds
+        for index, bound in enumerate(self.buckets):
+            if seconds <= bound:
+                self.counts[index] += 1
+                return
+        self.counts[-1] += 1
+
+
+def build_book(settings: Settings) -> Book:
+    """A book with the configured accounts, each with its venue's margin method."""
+    venue = settings.venues.hyperliquid
+    rules = HyperliquidRules(venue.portfolio_margin_limit, venue.min_borrow_offset)
+    book = Book(
+        AccountEntry(
+            VENUE,
+            account.id,
+            HyperliquidAccount(account.id, rules),
+            (account.levels.warning, account.levels.critical, account.levels.liquidation),
+            settings.alerts.hysteresis,
+        )
+        for account in settings.accounts
+    )
+    book.freshness.mark_limit_s = venue.stale_after_s.contexts
+    return book
+
+
+class Application:
+    """One running monitor. `start`, then `stop`; `receive` is the sink of every connector."""
+
+    def __init__(self, settings: Settings, connectors: ConnectorFactory, receivers: Sequence[Receiver], clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.book = build_book(settings)
+        self.engine = Engine(self.book, settings.defaults.reconcile_tolerance)
+        self.policy = AlertPolicy(build_policy_config(settings))
+        self.dispatcher = Dispatcher(receivers)
+        self.connectors = list(connectors(self.receive))
+        self.timings = Timings()
+        self.notifications: deque[Notification] = deque(maxlen=HISTORY)
+        self.listeners: list[Callable[[Notification], None]] = []
+        self.warm_up_s: float | None = None
+        self.started_ms = clock.time_ms()
+        self.first_fresh: dict[tuple[str, str], int] = {}
+        """When each account first had a value (monotonic ns)."""
+        self._for_policy: list[Liquidation | AccountFailure] = []
+        self._vanished: dict[Scope, None] = {}
+        self._scheduled = False
+        self._oldest_ns: int | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Warm the kernels, then start connectors and the once-a-second work. Returns when they run."""
+        if CACHE_NOTE.startswith("kernel cache is off"):
+            _log.warning(CACHE_NOTE)
+        started = time.perf_counter()
+        await asyncio.to_thread(warm_up)
+        self.warm_up_s = time.perf_counter() - started
+        _log.info("kernels ready in %.1f s", self.warm_up_s)
+        self.dispatcher.start()
+        self._tasks = [asyncio.create_task(connector.run()) for connector in self.connectors]
+        self._tasks.append(asyncio.create_task(self._every_second()))
+
+    async def stop(self) -> None:
+        """Stop intake, evaluate what arrived, deliver what waits, close."""
+        for connector in self.connectors:
+            await connector.stop()
+        if self._scheduled:
+            self._evaluate()
+        for task in self._tasks:
+            task.cancel()
+        # what one of them failed with is told by `failed`, and must not keep the last pages from leaving
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatcher.close()
+
+    async def failed(self) -> None:
+        """Wait until a task of the program ends by itself, which none should, and raise what ended it."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise RuntimeError("a connector ended by itself: restart the monitor and report the log")
+
+    def receive(self, events: list[Event]) -> None:
+        """Apply events and see to it that one evaluation follows."""
+        for event in events:
+            self.book.apply(event)
+            kind = type(event)
+            if kind is Liquidation or kind is AccountFailure:
+                self._for_policy.append(event)  # type: ignore[arg-type]
+            elif self._oldest_ns is None and (kind is MarkPrices or kind is SectionsSnapshot):
+                self._oldest_ns = event.received_ns  # type: ignore[union-attr]
+        if not self._scheduled and events:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._evaluate)
+
+    def results(self) -> list[PoolResult]:
+        """Every pool as it stands."""
+        return self.engine.results(self.clock.monotonic_ns())
+
+    def unready(self) -> list[str]:
+        """Why the monitor is not ready: empty once kernels are warm and every account had a value or a declared failure."""
+        reasons = [] if self.warm_up_s is not None else ["kernels are compiling"]
+        waiting = [key for key, entry in self.book.accounts.items() if key not in self.first_fresh and entry.method.failure is None]
+        if not waiting:
+            return reasons
+        why: dict[tuple[str, str], str] = {}
+        for result in self.results():
+            if result.failures:
+                failure = result.failures[0]
+                why.setdefault((result.venue, result.account), f": {failure.reason.value}: {failure.detail}")
+        return reasons + [f"{key[1]}: waiting for the first complete state{why.get(key, '')}" for key in waiting]
+
+    def _evaluate(self) -> None:
+        self._scheduled = False
+        crossed = self.engine.evaluate()
+        now_ns = self.clock.monotonic_ns()
+        now_s = now_ns / SECOND_NS
+        if crossed:
+            self._tell(self.policy.observe([self.engine.result(index, now_ns, measure=True) for index in crossed], now_s))
+        if self._for_policy or self.book.vanished or self._vanished:
+            self._tell_events(now_s)
+        for venue, account, why in self.book.take_refreshes():
+            _log.debug("%s: read again: %s", account, why)
+            for connector in self.connectors:
+                if connector.venue == venue:
+                    connector.refresh(account)
+        if self._oldest_ns is not None:
+            self.timings.observe((self.clock.monotonic_ns() - self._oldest_ns) / SECOND_NS)
+            self._oldest_ns = None
+
+    def _tell_events(self, now_s: float) -> None:
+        pending, self._for_policy = self._for_policy, []
+        for event in pending:
+            if isinstance(event, Liquidation):
+                self._tell(self.policy.liquidation(event, now_s))
+            else:
+                self._tell(self.policy.account_failure(event, now_s))
+        self._vanished.update(dict.fromkeys(self.book.vanished))
+        self.book.vanished.clear()
+        for scope in list(self._vanished):
+            present = self.engine.arrays.scopes_of(scope[0], scope[1])
+            # A pool is gone once its account's good data lack it: until then nothing says that its danger is over.
+            if scope in present:
+                del self._vanished[scope]
+            elif (scope[0], scope[1], WHOLE_ACCOUNT) not in present and not self.book.freshness.failures(scope[0], scope[1]):
+                del self._vanished[scope]
+                self._tell(self.policy.gone(scope, now_s))
+
+    def _tell_recovered(self, now_s: float) -> None:
+        for alert in self.policy.firing():
+            if alert.rule is Rule.ACCOUNT_FAILURE and self.book.accounts[alert.scope[:2]].method.failure is None:
+                self._tell(self.policy.account_recovered(*alert.scope[:2], now_s))
+
+    def _tell(self, notifications: list[Notification]) -> None:
+        if not notifications:
+            return
+        self.notifications.extend(notifications)
+        self.dispatcher.submit(notifications)
+        for notification in notifications:
+            for listener in self.listeners:
+                listener(notification)
+
+    async def _every_second(self) -> None:
+        while True:
+            started = time.perf_counter()
+            if not self._scheduled:
+                self._evaluate()
+            now_ns = self.clock.monotonic_ns()
+            results = self.engine.results(now_ns)
+            self._tell(self.policy.observe(results, now_ns / SECOND_NS))
+            self._tell_recovered(now_ns / SECOND_NS)
+            self._note(results, now_ns)
+            await asyncio.to_thread(self.engine.distance_job(now_ns))
+            await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))
+
+    def _note(self, results: list[PoolResult], now_ns: int) -> None:
+        worst: dict[str, float] = {}
+        valid: dict[tuple[str, str], bool] = {}
+        for result in results:
+            key = (result.venue, result.account)
+            valid[key] = valid.get(key, True) and result.valid
+            ratio = result.margin_ratio if result.margin_ratio is not None else result.last_margin_ratio
+            if ratio is not None:
+                worst[result.account] = max(worst.get(result.account, 0.0), ratio)
+        for key, is_valid in valid.items():
+            if is_valid:
+                self.first_fresh.setdefault(key, now_ns)
+        for connector in self.connectors:
+            connector.set_priorities(worst)

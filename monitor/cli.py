@@ -1,0 +1,133 @@
+"""The command line. Nothing heavy is imported before a command needs it: `--help` and `check` answer at once."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import click
+
+PACKAGES = ("config", "kernels", "connectors", "monitor")
+
+
+def foreign_packages(root: Path) -> list[str]:
+    """Names among our packages that Python resolves to somebody else's code, with where it found them."""
+    found = []
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).parent if spec and spec.origin else None
+        if origin is None or origin.resolve() != (root / name).resolve():
+            found.append(f"{name} ({origin or 'not found'})")
+    return found
+
+
+def main() -> None:
+    """Entry point: refuses to start beside other packages of the same names, then runs the command."""
+    foreign = foreign_packages(Path(__file__).parents[1])
+    if foreign:
+        click.echo(
+            f"marginwatch cannot start: {', '.join(foreign)} is not ours. It is an application with packages of plain names; "
+            "install it into an environment of its own (pipx install, uv tool install, or a container).",
+            err=True,
+        )
+        sys.exit(2)
+    cli()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="marginwatch")
+def cli() -> None:
+    """Watch live margin of market-making accounts; page before the venue acts. Read-only: it never trades."""
+
+
+@cli.command()
+@click.option("--config", "path", required=True, type=click.Path(path_type=Path), help="TOML file; see config/example.toml.")
+@click.option("--terminal", is_flag=True, help="Show the live table instead of a log.")
+def run(path: Path, terminal: bool) -> None:
+    """Run the monitor until SIGTERM or Ctrl-C."""
+    settings = _load(path)
+    if settings.monitor.kernel_cache_dir is not None:
+        # read when the kernels are imported, and the runner imports them
+        os.environ["MARGINWATCH_CACHE_DIR"] = str(settings.monitor.kernel_cache_dir)
+    from monitor.runner import run_monitor
+
+    sys.exit(run_monitor(settings, terminal=terminal))
+
+
+@cli.command()
+@click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.option("--live", is_flag=True, help="Also ask the venue: reachability, clock, modes, positions, budget.")
+def check(path: Path, live: bool) -> None:
+    """Check a configuration file."""
+    settings = _load(path)
+    from config import describe
+
+    click.echo(describe(settings))
+    if live:
+        from monitor.inspection import check_live
+
+        sys.exit(check_live(settings))
+
+
+@cli.command()
+@click.argument("address", metavar="0xMASTER")
+@click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True)
+@click.option("--rest-url", help="Another endpoint (proxy, simulator).")
+def discover(address: str, network: str, rest_url: str | None) -> None:
+    """Print configuration for a master account, its sub-accounts and the vaults it leads."""
+    from monitor.inspection import discover_accounts
+
+    sys.exit(discover_accounts(address, network, rest_url))
+
+
+@cli.command()
+@click.argument("address", metavar="0xADDRESS")
+@click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True)
+@click.option("--rest-url", help="Another endpoint (proxy, simulator).")
+@click.option("--save", type=click.Path(path_type=Path), help="Save what was read, to be verified again or sent to a colleague.")
+def verify(address: str, network: str, rest_url: str | None, save: Path | None) -> None:
+    """Read a live account (no key needed) and print our figure beside every figure of the venue."""
+    from monitor.inspection import verify_account
+
+    sys.exit(verify_account(address, network, rest_url, save))
+
+
+@cli.command()
+@click.option("--scenario", type=click.Choice(["calm", "crash", "squeeze"]), default="crash", show_default=True)
+@click.option("--duration", type=click.FloatRange(min=30.0), default=90.0, show_default=True, help="Length of the story in seconds.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9876, show_default=True, help="Port of the API; 0 takes a free one.")
+@click.option("--no-terminal", is_flag=True, help="Print lines instead of a live table.")
+def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
+    """Show the monitor at work against a simulated venue on this machine."""
+    import asyncio
+
+    from rich.console import Console
+
+    from monitor.demo import Demo
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    story = Demo(scenario, duration, port, terminal=console.is_terminal and not no_terminal, console=console)
+    try:
+        sys.exit(asyncio.run(story.run()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another with --port") from None
+
+
+def _load(path: Path):  # type: ignore[no-untyped-def]
+    from config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

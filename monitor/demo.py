@@ -1,0 +1,165 @@
+"""`marginwatch demo`: the simulated venue and the real monitor over real sockets, with a story that ends well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from config import DEMO, load
+from config.settings import Settings
+from connectors.clock import SystemClock
+from connectors.simulator.hyperliquid import HyperliquidServer, demo_desk
+from connectors.simulator.hyperliquid_desk import demo_plans
+from monitor.alerts.build import build_receivers
+from monitor.alerts.http import HttpPoster
+from monitor.alerts.policy import Change, Notification
+from monitor.alerts.rules import Rule
+from monitor.app import Application
+from monitor.margin.result import Level, PoolResult
+from monitor.terminal import AlertLines, alert_line, percent, pool_table
+from monitor.venues import Transports, connector_factory
+from monitor.web.server import ENDPOINTS, ApiServer
+
+TICK_S = 0.1
+CONTEXTS_S = 0.2
+"""The venue tells marks about once a second; a story of hours told in a minute needs them faster."""
+SHORTEST_S = 30.0
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened, for the summary: highest ratio of every pool and the alerts told."""
+
+    peaks: dict[tuple[str, str], float] = field(default_factory=dict)
+    told: Counter[str] = field(default_factory=Counter)
+    levels: set[Level] = field(default_factory=set)
+    worst_difference: float = 0.0
+
+
+def demo_settings(server: HyperliquidServer, scenario: str, port: int) -> Settings:
+    """The shipped demo configuration with the simulator's accounts and endpoints laid over it."""
+    accounts = [{"id": plan.name, "venue": "hyperliquid", "address": plan.address} for plan in demo_plans(scenario)]
+    endpoints = {"rest_url": server.rest_url, "ws_url": server.ws_url}
+    overrides: dict[str, Any] = {"accounts": accounts, "venues": {"hyperliquid": endpoints}, "monitor": {"listen": f"127.0.0.1:{port}"}}
+    return load(DEMO, overrides=overrides)
+
+
+class Demo:
+    """One run. `duration` is the length of the story in seconds (at least 30); `port` 0 takes a free one."""
+
+    def __init__(self, scenario: str, duration: float, port: int, *, terminal: bool, console: Console) -> None:
+        self.scenario = scenario
+        self.duration = max(SHORTEST_S, duration)
+        self.port = port
+        self.terminal = terminal
+        self.console = console
+        self.story = Story()
+        self._lines = AlertLines()
+        self._started = time.monotonic()
+
+    async def run(self) -> int:
+        """Tell the story; 0 when it ended with every pool valid and below the warning level, 1 otherwise."""
+        # the lines below the table say it already
+        logging.getLogger("marginwatch.alerts").addHandler(logging.NullHandler())
+        logging.getLogger("marginwatch.alerts").propagate = False
+        _, venue = demo_desk(self.duration, scenario=self.scenario, context_interval=CONTEXTS_S, start_ms=time.time_ns() // 1_000_000)
+        server = HyperliquidServer(venue, autorun=False)
+        await server.start()
+        settings = demo_settings(server, self.scenario, self.port)
+        transports, poster = Transports.real(), HttpPoster()
+        app = Application(
+            settings, connector_factory(settings, transports, clock := SystemClock()), build_receivers(settings, poster), clock
+        )
+        api = ApiServer(app, settings.monitor.host, settings.monitor.port)
+        try:
+            await api.start()
+            self.console.print(f"marginwatch demo: scenario {self.scenario}, {self.duration:.0f} s, simulated venue at {server.rest_url}")
+            await app.start()
+            app.listeners.append(self._told)
+            await self._tell(app, api, server)
+            ended = app.results()
+        finally:
+            await app.stop()
+            await api.stop()
+            await server.stop()
+            await poster.close()
+            await transports.close()
+        return self._summary(app, ended)
+
+    async def _tell(self, app: Application, api: ApiServer, server: HyperliquidServer) -> None:
+        self._started = time.monotonic()
+        if not self.terminal:
+            self._endpoints(api)
+            await self._steps(app, server, None)
+            return
+        with Live(self._screen(app, api), console=self.console, refresh_per_second=4, screen=False) as live:
+            await self._steps(app, server, lambda: live.update(self._screen(app, api)))
+
+    async def _steps(self, app: Application, server: HyperliquidServer, draw: Any) -> None:
+        before = time.monotonic()
+        drawn = 0.0
+        first: float | None = None
+        while (now := time.monotonic()) - self._started < self.duration:
+            await server.step(max(now - before, 1e-3))
+            before = now
+            self._note(app)
+            if first is None and not app.unready():
+                first = time.monotonic() - self._started
+                self.console.print(f"first live ratio of every account {first:.1f} s after the venue opened")
+            if draw is not None and now - drawn >= 0.25:
+                drawn = now
+                draw()
+            await asyncio.sleep(max(0.0, before + TICK_S - time.monotonic()))
+
+    def _screen(self, app: Application, api: ApiServer) -> Group:
+        elapsed = time.monotonic() - self._started
+        levels = {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
+        title = f"marginwatch demo  {self.scenario}  {elapsed:5.1f} / {self.duration:.0f} s   {api.url}{ENDPOINTS[3]}   {api.url}/metrics"
+        return Group(pool_table(app.results(), levels, title), self._lines.render())
+
+    def _endpoints(self, api: ApiServer) -> None:
+        for path in ENDPOINTS:
+            self.console.print(f"  {api.url}{path}")
+
+    def _told(self, notification: Notification) -> None:
+        self.story.told[f"{notification.rule.value} {notification.change.value}"] += 1
+        if notification.rule is Rule.LEVEL and notification.change in (Change.FIRED, Change.ESCALATED):
+            self.story.levels.add(notification.level)
+        stamp = f"{time.monotonic() - self._started:6.1f}s"
+        self._lines.add(stamp, notification)
+        if not self.terminal:
+            self.console.print(alert_line(stamp, notification), soft_wrap=True)
+
+    def _note(self, app: Application) -> None:
+        for result in app.results():
+            if result.margin_ratio is not None:
+                key = (result.account, result.pool)
+                self.story.peaks[key] = max(self.story.peaks.get(key, 0.0), result.margin_ratio)
+            if result.reported_difference is not None:
+                self.story.worst_difference = max(self.story.worst_difference, result.reported_difference)
+
+    def _summary(self, app: Application, results: list[PoolResult]) -> int:
+        levels = {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
+        self.console.print(pool_table(results, levels, "how it ended"))
+        for (account, pool), peak in sorted(self.story.peaks.items(), key=lambda item: -item[1])[:5]:
+            self.console.print(f"  highest ratio {account}/{pool}: {percent(peak)}")
+        seen = ", ".join(level.label for level in sorted(self.story.levels)) or "none"
+        statistics = app.engine.statistics
+        self.console.print(f"levels crossed: {seen}; alerts: {dict(self.story.told)}")
+        self.console.print(
+            f"{statistics.evaluations} evaluations of {statistics.pools_evaluated} pools, "
+            f"{1e6 * statistics.total_seconds / max(1, statistics.evaluations):.0f} us each; "
+            f"largest difference from the venue's own figures {self.story.worst_difference:.1e}"
+        )
+        well = all(result.valid and (result.margin_ratio or 0.0) < levels[result.account][0] for result in results)
+        self.console.print(
+            "every pool ended valid and below its warning level" if well else "NOT every pool ended valid and below its warning level"
+        )
+        return 0 if well else 1

@@ -1,0 +1,186 @@
+"""Prometheus metrics: a collector over the last results, rendered off the event loop.
+
+Prefix `marginwatch_`, base units, components beside ratios, timestamps instead of ages; labels carry aliases only. Money is
+in the pool's own token, counted as USD where that token is USDC; pools in other tokens have no `_usd` series until a rate
+for them is known. A figure that cannot be given has no sample: `marginwatch_account_valid` 0 and
+`marginwatch_account_failure_info` say so.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import CollectorRegistry
+
+from connectors.events import FeedStatus
+from monitor.app import SECOND_NS, Application
+from monitor.margin.result import PoolResult
+from monitor.status import clock_offset_s
+
+POOL = ("venue", "account", "pool")
+FEED = ("venue", "feed", "account")
+
+
+def build_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version("marginwatch")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    name: str
+    text: str
+    value: Callable[[PoolResult], float | None]
+    money: bool = False
+
+
+_GAUGES = (
+    _Gauge("account_equity_usd", "Equity of the pool as the venue counts it for liquidation.", lambda r: r.equity, True),
+    _Gauge("account_maintenance_margin_usd", "Maintenance requirement of the pool.", lambda r: r.maintenance_margin, True),
+    _Gauge("account_initial_margin_usd", "Initial margin of the pool's positions.", lambda r: r.initial_margin, True),
+    _Gauge("account_excess_usd", "Equity times the liquidation limit, less the requirement.", lambda r: r.excess, True),
+    _Gauge("account_cash_to_safety_usd", "Cash back to the warning level; 0 below it.", lambda r: r.cash_to_safety or 0.0, True),
+    _Gauge("account_margin_ratio", "Margin ratio; 1 is where the venue liquidates. Absent while unknown.", lambda r: r.margin_ratio),
+    _Gauge("account_distance_ratio", "Move of the worst position's coin that liquidates the pool.", lambda r: r.worst_distance),
+    _Gauge("account_valid", "1 while the margin ratio is known from fresh data.", lambda r: float(r.valid)),
+    _Gauge("account_reconciled", "1 while our figures equal the venue's; absent with nothing to compare.", lambda r: _flag(r.reconciled)),
+    _Gauge("account_level", "0 ok, 1 warning, 2 critical, 3 liquidation; absent while unknown.", lambda r: float(r.level)),
+    _Gauge("venue_reported_difference_ratio", "Largest relative difference from the venue's figures.", lambda r: r.reported_difference),
+)
+
+
+def _flag(value: bool | None) -> float | None:
+    return None if value is None else float(value)
+
+
+class Collector:
+    """Reads the application once a scrape. `snapshot` runs on the event loop and is cheap; `collect` may run in a thread."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._results: list[PoolResult] = []
+        self._connectors: list[tuple[str, dict[str, Any]]] = []
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    def snapshot(self) -> None:
+        """Take what the next `collect` renders."""
+        self._results = self._app.results()
+        self._connectors = [(connector.venue, connector.describe()) for connector in self._app.connectors]
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric families; see the module docstring."""
+        yield from self._pools()
+        yield from self._levels()
+        yield from self._feeds()
+        yield from self._monitor()
+        yield from self._receivers()
+
+    def _pools(self) -> Iterable[Metric]:
+        for gauge in _GAUGES:
+            family = GaugeMetricFamily(f"marginwatch_{gauge.name}", gauge.text, labels=POOL)
+            for result in self._results:
+                value = gauge.value(result)
+                known = value is not None and (result.valid or gauge.name in ("account_valid", "account_reconciled"))
+                if known and not (gauge.money and result.asset != "USDC"):
+                    family.add_metric(result.scope, value or 0.0)
+            yield family
+        failures = GaugeMetricFamily(
+            "marginwatch_account_failure_info", "Why the pool has no figure: 1 for each reason.", labels=(*POOL, "reason")
+        )
+        for result in self._results:
+            for reason in sorted({failure.reason.value for failure in result.failures}):
+                failures.add_metric((*result.scope, reason), 1.0)
+        yield failures
+
+    def _levels(self) -> Iterable[Metric]:
+        thresholds = GaugeMetricFamily("marginwatch_level_threshold_ratio", "Ratio at which a level begins.", labels=("account", "level"))
+        for account in self._app.settings.accounts:
+            for level in ("warning", "critical", "liquidation"):
+                thresholds.add_metric((account.id, level), getattr(account.levels, level))
+        yield thresholds
+
+    def _feeds(self) -> Iterable[Metric]:
+        app = self._app
+        up = GaugeMetricFamily("marginwatch_feed_up", "1 while the feed is fresh (or polled in time).", labels=FEED)
+        for (venue, feed, account), state in list(app.book.freshness.feeds.items()):
+            up.add_metric((venue, feed, account or ""), float(state.status in (FeedStatus.FRESH, FeedStatus.POLLED)))
+        yield up
+        errors = CounterMetricFamily("marginwatch_feed_parse_errors", "Frames not understood.", labels=("venue", "feed", "kind"))
+        for key, count in list(app.book.parse_errors.items()):
+            errors.add_metric(key, count)
+        yield errors
+        heard = GaugeMetricFamily("marginwatch_feed_last_message_timestamp_seconds", "When the feed last spoke.", labels=FEED)
+        wall, now = app.clock.time_ms() / 1000, app.clock.monotonic_ns()
+        for (venue, feed, account), heard_ns in list(app.book.freshness.heard_ns.items()):
+            heard.add_metric((venue, feed, account or ""), wall - (now - heard_ns) / SECOND_NS)
+        yield heard
+        yield from self._connections()
+
+    def _connections(self) -> Iterable[Metric]:
+        labels = ("venue", "connection")
+        up = GaugeMetricFamily("marginwatch_connection_up", "1 while the connection is open.", labels=labels)
+        messages = CounterMetricFamily("marginwatch_feed_messages", "Frames received.", labels=labels)
+        reconnects = CounterMetricFamily("marginwatch_feed_reconnects", "Connections replaced.", labels=labels)
+        resyncs = CounterMetricFamily("marginwatch_feed_resyncs", "Resyncs by REST after a connection opened.", labels=labels)
+        used = GaugeMetricFamily(
+            "marginwatch_feed_rate_limit_used_ratio", "Used share of our part of the request budget.", labels=("venue",)
+        )
+        for venue, said in self._connectors:
+            for name, row in said["connections"].items():
+                up.add_metric((venue, name), float(row.connected))
+                messages.add_metric((venue, name), row.frames)
+                reconnects.add_metric((venue, name), row.reconnects)
+                resyncs.add_metric((venue, name), row.resyncs)
+            budget = said["budget"]
+            used.add_metric((venue,), budget.weight_used / max(1, budget.weight_limit))
+        yield from (up, messages, reconnects, resyncs, used)
+
+    def _monitor(self) -> Iterable[Metric]:
+        app = self._app
+        timings = app.timings
+        total, buckets = 0, []
+        for bound, count in zip([*map(str, timings.buckets), "+Inf"], timings.counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        yield HistogramMetricFamily(
+            "marginwatch_tick_to_decision_seconds",
+            "From receipt of a frame to the alert decision.",
+            buckets=buckets,
+            sum_value=timings.total,
+        )
+        yield CounterMetricFamily("marginwatch_evaluations", "Evaluations since start.", value=app.engine.statistics.evaluations)
+        yield GaugeMetricFamily("marginwatch_evaluation_seconds", "Cost of the last evaluation.", value=app.engine.statistics.last_seconds)
+        yield GaugeMetricFamily(
+            "marginwatch_kernel_warmup_seconds", "Time to compile or load the kernels at start.", value=app.warm_up_s or 0.0
+        )
+        yield GaugeMetricFamily("marginwatch_start_timestamp_seconds", "When the monitor started.", value=app.started_ms / 1000)
+        offset = GaugeMetricFamily("marginwatch_venue_clock_offset_seconds", "The venue's clock less ours.", labels=("venue",))
+        for venue in list(app.book.venue_status):
+            offset.add_metric((venue,), clock_offset_s(app, venue))
+        yield offset
+        yield GaugeMetricFamily("marginwatch_ready", "1 while /-/ready answers 200.", value=float(not app.unready()))
+        yield InfoMetricFamily("marginwatch_build", "Version.", value={"version": build_version(), "python": platform.python_version()})
+
+    def _receivers(self) -> Iterable[Metric]:
+        sent = CounterMetricFamily("marginwatch_notifications", "Notifications delivered.", labels=("receiver",))
+        failed = CounterMetricFamily(
+            "marginwatch_notifications_failed", "Notifications given up or dropped.", labels=("receiver", "reason")
+        )
+        depth = GaugeMetricFamily("marginwatch_queue_depth", "Notifications waiting.", labels=("queue",))
+        peak = GaugeMetricFamily("marginwatch_queue_peak_depth", "Most that ever waited.", labels=("queue",))
+        for row in self._app.dispatcher.statistics():
+            sent.add_metric((row.name,), row.delivered)
+            failed.add_metric((row.name, "deadline"), row.failed)
+            failed.add_metric((row.name, "dropped"), row.dropped)
+            depth.add_metric((f"receiver-{row.name}",), row.waiting)
+            peak.add_metric((f"receiver-{row.name}",), row.peak)
+        yield from (sent, failed, depth, peak)

@@ -1,0 +1,107 @@
+"""`marginwatch run`: the application with its API until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from config.settings import Settings
+from connectors.clock import SystemClock
+from monitor.alerts.build import build_receivers
+from monitor.alerts.http import HttpPoster
+from monitor.alerts.policy import Notification
+from monitor.app import Application
+from monitor.terminal import AlertLines, pool_table
+from monitor.venues import Transports, connector_factory
+from monitor.web.server import ApiServer
+
+_log = logging.getLogger("marginwatch")
+
+REDRAW_S = 0.25
+
+
+def run_monitor(settings: Settings, *, terminal: bool) -> int:
+    """Run until SIGTERM or SIGINT: 0 after a clean stop, 1 when the program failed, 2 when the address is taken."""
+    logging.basicConfig(
+        level=settings.monitor.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    return asyncio.run(_run(settings, terminal))
+
+
+async def _run(settings: Settings, terminal: bool) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            _log.warning("second signal: ending at once")
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    clock, transports, poster = SystemClock(), Transports.real(), HttpPoster()
+    app = Application(settings, connector_factory(settings, transports, clock), build_receivers(settings, poster), clock)
+    token = settings.monitor.token.reveal() if settings.monitor.token else None
+    api = ApiServer(app, settings.monitor.host, settings.monitor.port, token)
+    try:
+        if not await _listening(api, settings.monitor.listen):
+            return 2
+        await app.start()
+        code = await _until(stopping, app, terminal)
+    finally:
+        await app.stop()
+        await api.stop()
+        await poster.close()
+        await transports.close()
+    _log.info("stopped")
+    return code
+
+
+async def _listening(api: ApiServer, listen: str) -> bool:
+    try:
+        await api.start()
+    except OSError as error:
+        _log.error("cannot listen on %s: %s; change [monitor] listen", listen, error.strerror)
+        return False
+    _log.info("serving %s", api.url)
+    return True
+
+
+async def _until(stopping: asyncio.Event, app: Application, terminal: bool) -> int:
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopping.wait()), asyncio.create_task(app.failed())]
+    if terminal:
+        tasks.append(asyncio.create_task(_show(app)))
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for task in done:
+        if (error := task.exception()) is not None:
+            _log.error("the monitor failed: %s", error, exc_info=error)
+            return 1
+    return 0
+
+
+async def _show(app: Application) -> None:
+    lines = AlertLines()
+
+    def told(notification: Notification) -> None:
+        lines.add(time.strftime("%H:%M:%S"), notification)
+
+    app.listeners.append(told)
+    levels = {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            live.update(Group(pool_table(app.results(), levels, "marginwatch"), lines.render()), refresh=True)
+            await asyncio.sleep(REDRAW_S)

@@ -1,0 +1,126 @@
+"""The live table in the terminal: every pool, its ratio against the thresholds, and what was told lately."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from monitor.alerts.policy import Change, Notification
+from monitor.alerts.text import render
+from monitor.margin.result import Level, PoolResult
+
+BAR = 24
+FULL = 1.2
+"""Ratio at the right end of the bar."""
+
+STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold dark_orange", Level.LIQUIDATION: "bold white on red"}
+
+
+def short(value: float | None) -> str:
+    """A money amount in few characters: 1234567 is 1.23M; a dash when unknown."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "inf" if value > 0 else "-inf"
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.2f}{letter}"
+    return f"{value:.2f}"
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio in percent with one decimal; a dash when unknown."""
+    if ratio is None:
+        return "-"
+    # cut, as in alerts: never rounded up to a level it has not reached
+    return f"{math.floor(1000 * ratio + 1e-9) / 10:.1f}%" if math.isfinite(ratio) else "inf"
+
+
+def bar(ratio: float | None, levels: Sequence[float], style: str) -> Text:
+    """The ratio as a bar with a tick at every threshold."""
+    filled = 0 if ratio is None else min(BAR, math.floor(BAR * min(ratio, FULL) / FULL))
+    ticks = {min(BAR - 1, int(BAR * level / FULL)) for level in levels}
+    text = Text()
+    for cell in range(BAR):
+        character = "|" if cell in ticks else ("█" if cell < filled else "·")
+        text.append(character, style=style if cell < filled else "dim")
+    return text
+
+
+def pool_table(results: Sequence[PoolResult], levels: Mapping[str, Sequence[float]], title: str) -> Table:
+    """The table of all pools, in the order given."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    for heading in ("account", "pool", "mode", "equity", "maintenance", "ratio", "0", "level", "to safety", "age", "worst position"):
+        right = heading in ("equity", "maintenance", "ratio", "to safety", "age")
+        table.add_column("ratio bar | 85 90 100 %" if heading == "0" else heading, justify="right" if right else "left", no_wrap=True)
+    for result in results:
+        table.add_row(*_row(result, levels.get(result.account, (0.85, 0.90, 1.0))))
+    return table
+
+
+def _row(result: PoolResult, levels: Sequence[float]) -> list[RenderableType]:
+    style = STYLES.get(result.level, "green")
+    state = Text(result.level.label, style=style)
+    ratio = result.margin_ratio
+    if ratio is None:
+        style = "magenta"
+        reason = result.failures[0].reason.value if result.failures else "UNKNOWN"
+        state = Text(reason, style="bold magenta")
+        ratio = result.last_margin_ratio
+    elif result.reconciled is False:
+        state.append(" unreconciled", style="magenta")
+    shown = percent(ratio) if result.margin_ratio is not None else f"({percent(ratio)})"
+    worst = result.worst_instrument.partition(":")[2] if result.worst_instrument else ""
+    if result.worst_distance is not None:
+        worst += f" {100 * result.worst_distance:+.1f}%"
+    age = "-" if result.data_age_s is None else f"{result.data_age_s:.1f}s"
+    return [
+        result.account,
+        result.pool,
+        result.mode,
+        f"{short(result.equity)} {result.asset}" if result.equity is not None else "-",
+        short(result.maintenance_margin),
+        Text(shown, style=style),
+        bar(ratio, levels, style),
+        state,
+        short(result.cash_to_safety),
+        age,
+        worst,
+    ]
+
+
+class AlertLines:
+    """The last alert lines, for the part below the table."""
+
+    def __init__(self, keep: int = 8) -> None:
+        self._lines: deque[Text] = deque(maxlen=keep)
+
+    def add(self, stamp: str, notification: Notification) -> Text:
+        """Remember one notification; returns its line."""
+        line = alert_line(stamp, notification)
+        self._lines.append(line)
+        return line
+
+    def render(self) -> RenderableType:
+        """The lines, newest last."""
+        return Group(Text("alerts", style="bold"), *(self._lines or [Text("none so far", style="dim")]))
+
+
+def alert_line(stamp: str, notification: Notification) -> Text:
+    """One alert as a line: when, and the first line of its text."""
+    done = notification.change in (Change.RESOLVED, Change.DEESCALATED)
+    style = "green" if done else STYLES.get(notification.level, "yellow")
+    line = Text(f"{stamp}  ", style="dim")
+    line.append(render(notification).title, style=style)
+    return line
+
+
+def show(console: Console, results: Sequence[PoolResult], levels: Mapping[str, Sequence[float]], title: str) -> None:
+    """Print the table once."""
+    console.print(pool_table(results, levels, title))

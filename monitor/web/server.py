@@ -1,0 +1,108 @@
+"""HTTP: health, readiness, metrics and the JSON API. Loopback unless configured; any other address asks for the token."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import exposition
+
+from monitor import status
+from monitor.app import Application
+from monitor.metrics import Collector
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ENDPOINTS = ("/-/healthy", "/-/ready", "/metrics", "/api/v1/status", "/api/v1/accounts", "/api/v1/alerts")
+"""What the server answers."""
+
+
+class ApiServer:
+    """Serves one application. `port` is the bound port after `start`."""
+
+    def __init__(self, app: Application, host: str, port: int, token: str | None = None) -> None:
+        self._app = app
+        self._host = host
+        self._token = token
+        self.port = port
+        self._collector = Collector(app)
+        self._rendering = asyncio.Lock()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Base of every endpoint."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Bind and serve. OSError when the address is taken."""
+        application = web.Application(middlewares=[self._guard], client_max_size=65_536)
+        application.router.add_get("/", self._index)
+        application.router.add_get("/-/healthy", self._healthy)
+        application.router.add_get("/-/ready", self._ready)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/api/v1/status", self._document(status.status))
+        application.router.add_get("/api/v1/accounts", self._document(status.accounts))
+        application.router.add_get("/api/v1/alerts", self._document(_alerts))
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close; idempotent."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._token is not None and request.path != "/-/healthy":
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            # headers may hold any byte, which aiohttp keeps as surrogates
+            if not hmac.compare_digest(given.encode(errors="surrogateescape"), self._token.encode()):
+                told = {"error": "a token is needed: send it as Authorization: Bearer TOKEN"}
+                return web.json_response(told, status=401, headers={"WWW-Authenticate": "Bearer"})
+        response = await handler(request)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return web.Response(text="marginwatch\n\n" + "\n".join(ENDPOINTS) + "\n")
+
+    async def _healthy(self, request: web.Request) -> web.Response:
+        return web.Response(text="healthy\n")
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        reasons = self._app.unready()
+        if reasons:
+            return web.Response(status=503, text="not ready\n" + "\n".join(reasons) + "\n")
+        return web.Response(text="ready\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encoder, content_type = exposition.choose_encoder(request.headers.get("Accept", ""))
+        async with self._rendering:
+            self._collector.snapshot()
+            body = await asyncio.to_thread(encoder, self._collector.registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    def _document(self, build: Callable[[Application], dict[str, Any]]) -> Handler:
+        async def serve(request: web.Request) -> web.Response:
+            return web.Response(body=orjson.dumps(build(self._app)), content_type="application/json")
+
+        return serve
+
+
+def _alerts(app: Application) -> dict[str, Any]:
+    return {
+        "version": status.VERSION,
+        "firing": status.status(app)["alerts"],
+        "history": [status.notification_document(app, notification) for notification in reversed(app.notifications)],
+    }
