@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.events import Instruments
@@ -45,6 +45,8 @@ class Reference:
     instruments: dict[str, Instrument] = field(default_factory=dict)
     tokens: dict[int, Token] = field(default_factory=dict)
     pairs: dict[str, SpotPair] = field(default_factory=dict)
+    unlisted_tables: tuple[tuple[str, int], ...] = ()
+    """(dex, margin table) that a listed instrument names and its meta does not carry: to be asked for one by one."""
 
     def asset(self, token: int) -> str:
         """Asset name of a token number; `token<N>` for one not known."""
@@ -134,8 +136,15 @@ def dex_names(value: object) -> tuple[str, ...]:
     return names
 
 
-def build(perp_dexs: object, all_perp_metas: object, spot_meta: object) -> Reference:
-    """Join the three answers. Raises WrongShape, also when dexs and metas do not fit together (a listing in between: refetch)."""
+Tables = Mapping[tuple[str, int], tuple[MarginTier, ...]]
+"""Margin tables by dex and number."""
+
+
+def build(perp_dexs: object, all_perp_metas: object, spot_meta: object, tables: Tables | None = None) -> Reference:
+    """Join the three answers, and `tables` asked for one by one.
+
+    Raises WrongShape, also when dexs and metas do not fit together (a listing in between: refetch).
+    """
     names = dex_names(perp_dexs)
     metas = sequence(all_perp_metas, "allPerpMetas")
     if len(metas) != len(names):
@@ -144,21 +153,38 @@ def build(perp_dexs: object, all_perp_metas: object, spot_meta: object) -> Refer
     settles = {token.token: token.asset for token in tokens.values()}
     dexs: dict[str, Dex] = {}
     instruments: dict[str, Instrument] = {}
+    unlisted: list[tuple[str, int]] = []
     for name, meta in zip(names, metas, strict=True):
-        collateral, listed = parse_meta(name, meta, settles)
+        asked = {table: tiers for (dex, table), tiers in (tables or {}).items() if dex == name}
+        collateral, listed = parse_meta(name, meta, settles, asked)
+        unlisted += [(name, table) for table in _unlisted(meta, asked)]
         ids = tuple(instrument.id for instrument in listed)
         if len(set(ids)) != len(ids):
             raise WrongShape("meta.universe.name")
         dexs[name] = Dex(name, collateral, ids)
         instruments.update(zip(ids, listed, strict=True))
-    return Reference(dexs, instruments, tokens, spot_pairs)
+    return Reference(dexs, instruments, tokens, spot_pairs, tuple(unlisted))
 
 
-def parse_meta(dex: str, value: object, settles: dict[int, str]) -> tuple[int, list[Instrument]]:
-    """Collateral token and instruments, in wire order, of one dex's meta object; `settles` names tokens."""
+def _unlisted(value: object, asked: Mapping[int, tuple[MarginTier, ...]]) -> list[int]:
+    meta = mapping(value, "meta")
+    if "marginTables" not in meta:
+        return []
+    known = {key for key, _ in pairs(meta["marginTables"], "meta.marginTables")} | asked.keys()
+    named = {row.get("marginTableId") for row in meta["universe"] if not row.get("isDelisted")}
+    return sorted(table for table in named - known if isinstance(table, int) and table >= _IMPLICIT_TABLES_BELOW)
+
+
+def parse_meta(
+    dex: str, value: object, settles: dict[int, str], asked: Mapping[int, tuple[MarginTier, ...]] | None = None
+) -> tuple[int, list[Instrument]]:
+    """Collateral token and instruments, in wire order, of one dex's meta object.
+
+    `settles` names tokens; `asked` are margin tables that the meta does not carry.
+    """
     meta = mapping(value, "meta")
     listed = pairs(meta.get("marginTables", []), "meta.marginTables")
-    tables = {whole(key, "meta.marginTables"): margin_table(table) for key, table in listed}
+    tables = {**(asked or {}), **{whole(key, "meta.marginTables"): margin_table(table) for key, table in listed}}
     collateral = USDC if dex == MAIN_DEX and "collateralToken" not in meta else integer(meta, "collateralToken", "meta")
     settle = settles.get(collateral, f"token{collateral}")
     rows = [mapping(row, "meta.universe") for row in sequence(meta.get("universe"), "meta.universe")]

@@ -6,13 +6,14 @@ answer that makes no sense. No error text holds an address.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from connectors.clock import Clock, within
-from connectors.errors import ProtocolError, RateLimited
+from connectors.errors import HttpError, ProtocolError, RateLimited
 from connectors.events import BorrowReserve
 from connectors.hyperliquid.fields import WrongShape, mapping, sequence, text
 from connectors.hyperliquid.messages import (
@@ -37,6 +38,9 @@ from connectors.transport import HttpTransport
 DEFAULT_WEIGHT = 20
 WEIGHTS = {"clearinghouseState": 2, "spotClearinghouseState": 2, "exchangeStatus": 2, "userRole": 60}
 """Weight per request type where it is not `DEFAULT_WEIGHT` (the venue's "rate limits" page)."""
+
+_MOST_TABLES = 5
+"""Margin tables asked for one by one at a time: each costs 20."""
 
 _HEADERS = {"Content-Type": "application/json"}
 # Requests to which `null` is an answer; of any other it means the venue refused us without saying so.
@@ -92,12 +96,25 @@ class HyperliquidRest:
         return await self.info("spotMeta")
 
     async def load_reference(self) -> Reference:
-        """Dexs, metas, tokens and pairs joined. A listing between the requests is tried once more, then `WrongShape`."""
+        """Dexs, metas, tokens and pairs joined, with margin tables that no meta carries asked for one by one.
+
+        A listing between the requests is tried once more, then `WrongShape`. A table the venue does not give either leaves
+        its instruments without one.
+        """
         spot = await self.spot_meta()
         try:
-            return build(await self.perp_dexs(), await self.all_perp_metas(), spot)
+            return await self._joined(spot)
         except WrongShape:
-            return build(await self.perp_dexs(), await self.all_perp_metas(), spot)
+            return await self._joined(spot)
+
+    async def _joined(self, spot: Any) -> Reference:
+        dexs, metas = await self.perp_dexs(), await self.all_perp_metas()
+        reference = build(dexs, metas, spot)
+        tables: dict[tuple[str, int], tuple[MarginTier, ...]] = {}
+        for dex, table in reference.unlisted_tables[:_MOST_TABLES]:
+            with contextlib.suppress(HttpError, WrongShape):
+                tables[dex, table] = await self.margin_table(table, dex)
+        return build(dexs, metas, spot, tables) if tables else reference
 
     async def margin_table(self, table: int, dex: str = MAIN_DEX) -> tuple[MarginTier, ...]:
         """Maintenance tiers of one margin table."""

@@ -41,6 +41,7 @@ class Answers:
             "perpDexs": lambda body: wire.PERP_DEXS,
             "allPerpMetas": lambda body: self.metas,
             "spotMeta": lambda body: wire.SPOT_META,
+            "marginTable": lambda body: {"description": "a table the venue does not know"},
             "exchangeStatus": lambda body: {"time": 1_790_000_000_123, "specialStatuses": None},
             "clearinghouseState": lambda body: self.states.get(body["user"], {}).get(body["dex"], wire.state(cash="0.0")),
             "spotClearinghouseState": lambda body: self.wallets.get(body["user"], wire.spot_state()),

@@ -418,7 +418,7 @@ async def test_requests_stay_within_our_share(share: float, accounts: int) -> No
 async def test_poll_period_grows_when_the_budget_is_small() -> None:
     stage = Stage(MAKER, HEDGER, THIRD, ip_budget_share=0.05)
     async with stage:
-        await stage.advance(300.0, step=2.0)
+        await stage.advance(420.0, step=2.0)
         assert stage.connector.describe()["poll_period_s"] > 20.0
         assert "STALE" not in {state.status.name for state in stage.of(FeedState)[-6:]}
 

@@ -140,7 +140,7 @@ async def test_request_waits_for_budget_before_it_is_sent() -> None:
 
 async def test_reference_is_loaded_again_once_after_a_listing_in_between() -> None:
     metas = [wire.MAIN_META, wire.XYZ_META, wire.FLX_META]
-    bench = Bench(wire.SPOT_META, wire.PERP_DEXS[:2], metas, wire.PERP_DEXS, metas)
+    bench = Bench(wire.SPOT_META, wire.PERP_DEXS[:2], metas, wire.PERP_DEXS, metas, NO_TABLE)
     assert (await bench.rest.load_reference()) == wire.reference()
     with pytest.raises(WrongShape):
         await Bench(wire.SPOT_META, [None], metas, [None], metas).rest.load_reference()
@@ -202,3 +202,21 @@ async def test_discovery_of_no_account_says_what_to_do(role: str, words: str) ->
     assert found.accounts == ()
     assert words in found.notes[0]
     await settle()
+
+
+METAS = [wire.MAIN_META, wire.XYZ_META, wire.FLX_META]
+NO_TABLE = {"wrong": 1}
+
+
+async def test_a_margin_table_that_no_meta_carries_is_asked_for() -> None:
+    assert wire.reference().unlisted_tables == (("", 77),)
+    table = {"description": "tiered", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": 3}, {"lowerBound": "1000.0", "maxLeverage": 2}]}
+    found = await Bench(wire.SPOT_META, wire.PERP_DEXS, METAS, table).rest.load_reference()
+    assert [tier.lower_bound for tier in found.instruments["hyperliquid:NEWT"].tiers] == [0.0, 1000.0]
+    assert found.unlisted_tables == ()
+
+
+async def test_a_margin_table_nobody_gives_leaves_its_instrument_without_one() -> None:
+    found = await Bench(wire.SPOT_META, wire.PERP_DEXS, METAS, NO_TABLE).rest.load_reference()
+    assert found.instruments["hyperliquid:NEWT"].tiers == ()
+    assert found.unlisted_tables == (("", 77),)
