@@ -40,7 +40,7 @@ check: setup-test ## lint, format, types and floors
 	@$(BIN)/python -m pytest -q tests/test_floors.py tests/test_repository.py
 
 parity: setup-test ## our figures against the venues' recorded ones
-	@$(BIN)/python -m monitor.parity $(ARGS)
+	@$(BIN)/python -m tests.parity $(ARGS)
 
 bench: setup-test ## benchmarks
 	@$(BIN)/python -m bench $(ARGS)

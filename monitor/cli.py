@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 PACKAGES = ("config", "kernels", "connectors", "monitor")
 
@@ -61,6 +66,7 @@ def run(path: Path, terminal: bool) -> None:
 @click.option("--live", is_flag=True, help="Also ask the venue: reachability, clock, modes, positions, budget.")
 def check(path: Path, live: bool) -> None:
     """Check a configuration file."""
+    logging.getLogger("marginwatch.config").disabled = True  # the summary below has the same warnings
     settings = _load(path)
     from config import describe
 
@@ -119,7 +125,7 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another with --port") from None
 
 
-def _load(path: Path):  # type: ignore[no-untyped-def]
+def _load(path: Path) -> Settings:
     from config import ConfigError, load
 
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitor import parity
+from tests import parity
 
 LEAST_CHECKED = 55
 
