@@ -23,7 +23,6 @@ from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import AlertPolicy, Notification
-from monitor.alerts.rules import Rule
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
 from monitor.margin.hyperliquid import VENUE, HyperliquidAccount, HyperliquidRules
@@ -36,6 +35,9 @@ _log = logging.getLogger("marginwatch.app")
 SECOND_NS = 1_000_000_000
 HISTORY = 500
 """Notifications remembered for the API and the terminal."""
+
+LAST_PAGES_S = 3.0
+"""How long a stop waits for receivers to take what is left."""
 
 
 class Connector(Protocol):
@@ -150,7 +152,7 @@ class Application:
             task.cancel()
         # what one of them failed with is told by `failed`, and must not keep the last pages from leaving
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.dispatcher.close()
+        await self.dispatcher.close(LAST_PAGES_S)
 
     async def failed(self) -> None:
         """Wait until a task of the program ends by itself, which none should, and raise what ended it."""
@@ -225,10 +227,15 @@ class Application:
                 del self._vanished[scope]
                 self._tell(self.policy.gone(scope, now_s))
 
-    def _tell_recovered(self, now_s: float) -> None:
-        for alert in self.policy.firing():
-            if alert.rule is Rule.ACCOUNT_FAILURE and self.book.accounts[alert.scope[:2]].method.failure is None:
-                self._tell(self.policy.account_recovered(*alert.scope[:2], now_s))
+    def _tell_account_failures(self, now_ns: int) -> None:
+        # also those the margin method found itself, such as a mode it does not know
+        for (venue, account), entry in self.book.accounts.items():
+            failure = entry.method.failure
+            if failure is not None:
+                event = AccountFailure(venue, account, now_ns, failure.reason, failure.detail)
+                self._tell(self.policy.account_failure(event, now_ns / SECOND_NS))
+            else:
+                self._tell(self.policy.account_recovered(venue, account, now_ns / SECOND_NS))
 
     def _tell(self, notifications: list[Notification]) -> None:
         if not notifications:
@@ -247,7 +254,7 @@ class Application:
             now_ns = self.clock.monotonic_ns()
             results = self.engine.results(now_ns)
             self._tell(self.policy.observe(results, now_ns / SECOND_NS))
-            self._tell_recovered(now_ns / SECOND_NS)
+            self._tell_account_failures(now_ns)
             self._note(results, now_ns)
             await asyncio.to_thread(self.engine.distance_job(now_ns))
             await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))

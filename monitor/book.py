@@ -19,7 +19,6 @@ from connectors.events import (
     FeedState,
     Fill,
     Instruments,
-    Liquidation,
     MarkPrices,
     ModeReport,
     OrdersSnapshot,
@@ -105,7 +104,6 @@ class Book:
         self.freshness = Freshness()
         self.vanished: list[Scope] = []
         """Scopes whose pool is gone since the alert policy last looked."""
-        self.liquidations: list[Liquidation] = []
         self.parse_errors: dict[tuple[str, str, str], int] = {}
         self.orders: dict[tuple[str, str], dict[str, OrdersSnapshot]] = {}
         self.venue_status: dict[str, VenueStatus] = {}
@@ -123,7 +121,6 @@ class Book:
             Fill: self._account("on_fill"),
             CashFlow: self._account("on_flow"),
             OrdersSnapshot: self._on_orders,
-            Liquidation: self.liquidations.append,
             FeedState: self._on_feed,
             ParseError: self._on_parse_error,
             VenueStatus: self._on_venue_status,

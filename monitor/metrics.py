@@ -40,6 +40,8 @@ class _Gauge:
     text: str
     value: Callable[[PoolResult], float | None]
     money: bool = False
+    unsure: Callable[[PoolResult], bool] = lambda result: False
+    """Whether it is told of a pool without a ratio too."""
 
 
 _GAUGES = (
@@ -50,8 +52,13 @@ _GAUGES = (
     _Gauge("account_cash_to_safety_usd", "Cash back to the warning level; 0 below it.", lambda r: r.cash_to_safety or 0.0, True),
     _Gauge("account_margin_ratio", "Margin ratio; 1 is where the venue liquidates. Absent while unknown.", lambda r: r.margin_ratio),
     _Gauge("account_distance_ratio", "Move of the worst position's coin that liquidates the pool.", lambda r: r.worst_distance),
-    _Gauge("account_valid", "1 while the margin ratio is known from fresh data.", lambda r: float(r.valid)),
-    _Gauge("account_reconciled", "1 while our figures equal the venue's; absent with nothing to compare.", lambda r: _flag(r.reconciled)),
+    _Gauge("account_valid", "1 while the margin ratio is known from fresh data.", lambda r: float(r.valid), unsure=lambda r: True),
+    _Gauge(
+        "account_reconciled",
+        "1 while our figures equal the venue's, 0 once they do not; absent with nothing to compare.",
+        lambda r: _flag(r.reconciled),
+        unsure=lambda r: r.reconciled is False,
+    ),
     _Gauge("account_level", "0 ok, 1 warning, 2 critical, 3 liquidation; absent while unknown.", lambda r: float(r.level)),
     _Gauge("venue_reported_difference_ratio", "Largest relative difference from the venue's figures.", lambda r: r.reported_difference),
 )
@@ -89,9 +96,8 @@ class Collector:
             family = GaugeMetricFamily(f"marginwatch_{gauge.name}", gauge.text, labels=POOL)
             for result in self._results:
                 value = gauge.value(result)
-                known = value is not None and (result.valid or gauge.name in ("account_valid", "account_reconciled"))
-                if known and not (gauge.money and result.asset != "USDC"):
-                    family.add_metric(result.scope, value or 0.0)
+                if value is not None and (result.valid or gauge.unsure(result)) and not (gauge.money and result.asset != "USDC"):
+                    family.add_metric(result.scope, value)
             yield family
         failures = GaugeMetricFamily(
             "marginwatch_account_failure_info", "Why the pool has no figure: 1 for each reason.", labels=(*POOL, "reason")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.events import AccountSnapshot, Instruments
-from connectors.model import Balance, Instrument, Position
+from connectors.model import Balance, Instrument, MarginTier, Position
 from monitor.margin.pools import PoolSpec
 from monitor.verify import SideBySide
 
@@ -18,11 +18,17 @@ def snapshot_document(instruments: Instruments, snapshot: AccountSnapshot, seen:
     """The document of one account; `time_ms` is the venue's time of reading."""
     listed = {instrument.id: instrument for instrument in instruments.instruments}
     positions = [position for section in snapshot.sections for position in section.positions]
+    # those in force: an account may be margined by tables of its own
+    tiers = {leg.instrument: leg.tiers for spec in seen.specs for leg in spec.legs}
     return {
         "version": 1,
         "as_of": datetime.fromtimestamp(time_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
         "parameters": "uta",
-        "instruments": [_instrument(listed[position.instrument], position) for position in positions if position.instrument in listed],
+        "instruments": [
+            _instrument(listed[position.instrument], position, tiers.get(position.instrument, ()))
+            for position in positions
+            if position.instrument in listed
+        ],
         "accounts": [
             {
                 "id": snapshot.account,
@@ -40,14 +46,14 @@ def snapshot_document(instruments: Instruments, snapshot: AccountSnapshot, seen:
     }
 
 
-def _instrument(instrument: Instrument, position: Position) -> dict[str, Any]:
+def _instrument(instrument: Instrument, position: Position, tiers: tuple[MarginTier, ...]) -> dict[str, Any]:
     return {
         "id": instrument.id,
         "kind": instrument.kind.value,
         "coin": instrument.coin,
         "settle": instrument.settle,
         "mark": position.mark / instrument.multiplier,
-        "tiers": [[tier.lower_bound, tier.maintenance_rate, tier.deduction] for tier in instrument.tiers],
+        "tiers": [[tier.lower_bound, tier.maintenance_rate, tier.deduction] for tier in tiers],
         "max_leverage": position.max_leverage or instrument.max_leverage,
     }
 

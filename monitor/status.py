@@ -56,7 +56,8 @@ def clock_offset_s(app: Application, venue: str) -> float:
 
 
 def accounts(app: Application) -> dict[str, Any]:
-    """Every account with its pools, its levels and its tags."""
+    """Every account with its pools and positions, its levels and its tags."""
+    held = _positions(app)
     pools: dict[str, list[dict[str, Any]]] = {}
     for result in app.results():
         pools.setdefault(result.account, []).append(pool_document(result))
@@ -72,10 +73,34 @@ def accounts(app: Application) -> dict[str, Any]:
                 "status": _together(pools.get(account.id, [])),
                 "margin_ratio": _worst(pools.get(account.id, [])),
                 "pools": pools.get(account.id, []),
+                "positions": held.get((account.venue, account.id), []),
+                "resting_orders": sum(len(told.orders) for told in app.book.orders.get((account.venue, account.id), {}).values()),
             }
             for account in app.settings.accounts
         ],
     }
+
+
+def _positions(app: Application) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    # quantities and prices in the venue's own contract unit, as its own pages show them
+    engine, market = app.engine, app.book.market
+    liquidation = engine.liquidation_prices()
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for index, spec in engine.arrays.specs.items():
+        scope = engine.arrays.scopes[index]
+        for leg in spec.legs:
+            mark = market.mark(leg.instrument)
+            row = {
+                "pool": spec.name,
+                "instrument": leg.instrument,
+                "quantity": leg.quantity,
+                "mark": _number(mark),
+                "notional": _number(abs(leg.quantity) * mark),
+                "leverage": leg.leverage or None,
+                "liquidation_price": _number(liquidation.get((scope, leg.instrument))),
+            }
+            found.setdefault(scope[:2], []).append(row)
+    return found
 
 
 def pool_document(result: PoolResult) -> dict[str, Any]:

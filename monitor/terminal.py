@@ -24,7 +24,7 @@ STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold dark
 
 def short(value: float | None) -> str:
     """A money amount in few characters: 1234567 is 1.23M; a dash when unknown."""
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     if not math.isfinite(value):
         return "inf" if value > 0 else "-inf"
@@ -58,7 +58,7 @@ def pool_table(results: Sequence[PoolResult], levels: Mapping[str, Sequence[floa
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     for heading in ("account", "pool", "mode", "equity", "maintenance", "ratio", "0", "level", "to safety", "age", "worst position"):
         right = heading in ("equity", "maintenance", "ratio", "to safety", "age")
-        table.add_column("ratio bar | 85 90 100 %" if heading == "0" else heading, justify="right" if right else "left", no_wrap=True)
+        table.add_column("0 to 120 %, | levels" if heading == "0" else heading, justify="right" if right else "left", no_wrap=True)
     for result in results:
         table.add_row(*_row(result, levels.get(result.account, (0.85, 0.90, 1.0))))
     return table
@@ -75,7 +75,11 @@ def _row(result: PoolResult, levels: Sequence[float]) -> list[RenderableType]:
         ratio = result.last_margin_ratio
     elif result.reconciled is False:
         state.append(" unreconciled", style="magenta")
-    shown = percent(ratio) if result.margin_ratio is not None else f"({percent(ratio)})"
+
+    def known(text: str) -> str:
+        # in brackets: what was known last, and holds no more
+        return text if result.margin_ratio is not None or text == "-" else f"({text})"
+
     worst = result.worst_instrument.partition(":")[2] if result.worst_instrument else ""
     if result.worst_distance is not None:
         worst += f" {100 * result.worst_distance:+.1f}%"
@@ -84,12 +88,12 @@ def _row(result: PoolResult, levels: Sequence[float]) -> list[RenderableType]:
         result.account,
         result.pool,
         result.mode,
-        f"{short(result.equity)} {result.asset}" if result.equity is not None else "-",
-        short(result.maintenance_margin),
-        Text(shown, style=style),
+        known(f"{short(result.equity)} {result.asset}" if result.equity is not None else "-"),
+        known(short(result.maintenance_margin)),
+        Text(known(percent(ratio)), style=style),
         bar(ratio, levels, style),
         state,
-        short(result.cash_to_safety),
+        known(short(result.cash_to_safety)),
         age,
         worst,
     ]

@@ -36,7 +36,7 @@ class PolledFeeds:
         self._period_s = config.poll_interval_s
         self._down: dict[FeedKey, str] = {}
         self._covered: dict[str, tuple[str, ...]] = {}
-        self._told: dict[FeedKey, FeedStatus] = {}
+        self._told: dict[FeedKey, tuple[FeedStatus, float]] = {}
 
     def begin(self, accounts: Iterable[AccountState], now_ns: int) -> None:
         """Expect everything that is polled from the start."""
@@ -71,7 +71,7 @@ class PolledFeeds:
 
     def retell(self, account: AccountState) -> None:
         """Tell the account's states again, changed or not: somebody else spoke about these feeds."""
-        self._told = {key: status for key, status in self._told.items() if key[1] != account.alias}
+        self._told = {key: said for key, said in self._told.items() if key[1] != account.alias}
 
     def heard(self, feed: str, account: str | None, now_ns: int) -> None:
         """A poll of the feed was answered."""
@@ -115,11 +115,12 @@ class PolledFeeds:
                 clock.limit_s = period_s * MISSED_POLLS
 
     def changes(self, now_ns: int) -> list[FeedState]:
-        """The states that changed since last told."""
+        """The states that changed since last told, in status or in how long their silence may last."""
         changed = []
         for state in self.states(now_ns):
-            if self._told.get((state.feed, state.account)) is not state.status:
-                self._told[state.feed, state.account] = state.status
+            said = (state.status, state.stale_after_s)
+            if self._told.get((state.feed, state.account)) != said:
+                self._told[state.feed, state.account] = said
                 changed.append(state)
         return changed
 

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -16,6 +17,9 @@ from monitor.app import Application
 from monitor.metrics import Collector
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Host names a request may carry where no token guards the server."""
 
 ENDPOINTS = ("/-/healthy", "/-/ready", "/metrics", "/api/v1/status", "/api/v1/accounts", "/api/v1/alerts")
 """What the server answers."""
@@ -69,6 +73,10 @@ class ApiServer:
             if not hmac.compare_digest(given.encode(errors="surrogateescape"), self._token.encode()):
                 told = {"error": "a token is needed: send it as Authorization: Bearer TOKEN"}
                 return web.json_response(told, status=401, headers={"WWW-Authenticate": "Bearer"})
+        if self._token is None and urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:
+            # a page in a local browser could reach us by a name of its own that resolves to this machine
+            told = {"error": "without a token only loopback names are answered: ask for 127.0.0.1 or localhost, or configure a token"}
+            return web.json_response(told, status=403)
         response = await handler(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from connectors.events import AccountSnapshot, BorrowReserves, ModeReport
+from connectors.events import AccountSnapshot, BorrowReserves, Liquidation, ModeReport
 from connectors.hyperliquid.ledger import Watched
 from connectors.hyperliquid.market import SharedReference
 from connectors.hyperliquid.memory import Memory
@@ -35,6 +35,7 @@ class SimulatedDesk:
         self.book = Book(AccountEntry(VENUE, p.name, HyperliquidAccount(p.name), (0.85, 0.90, 1.0), 0.02) for p in self.plans)
         self.engine = Engine(self.book)
         self.frames: dict[str, int] = {}
+        self.liquidations = 0
         self.filter: Callable[[str, str], bool] = lambda channel, text: True
         self._client = venue.connect()
         self.reference = build(self.info("perpDexs"), self.info("allPerpMetas"), self.info("spotMeta"))
@@ -82,6 +83,7 @@ class SimulatedDesk:
                 continue
             self.frames[channel] = self.frames.get(channel, 0) + 1
             for event in self.protocol.receive(text.encode(), self.now_ns):
+                self.liquidations += isinstance(event, Liquidation)
                 self.book.apply(event)
         self.want()
         self.engine.evaluate()

@@ -12,7 +12,6 @@ from connectors.events import (
     BorrowReserves,
     Event,
     Fill,
-    Liquidation,
     OrdersSnapshot,
     ParseError,
     SectionsSnapshot,
@@ -58,14 +57,11 @@ def test_events_of_others_change_nothing(event: Event) -> None:
 
 def test_what_is_only_remembered() -> None:
     made = desk()
-    liquidated = Liquidation(VENUE, ACCOUNT, 1, 2, "Cross liquidation")
-    made.apply(liquidated)
     made.apply(OrdersSnapshot(VENUE, ACCOUNT, 1, "", ()))
     made.apply(OrdersSnapshot(VENUE, ACCOUNT, 2, "xyz", ()))
     for _ in range(2):
         made.apply(ParseError(VENUE, "userFills", "wrong_shape", 1, "detail"))
     made.apply(VenueStatus(VENUE, 1, 5))
-    assert made.book.liquidations == [liquidated]
     assert set(made.book.orders[(VENUE, ACCOUNT)]) == {"", "xyz"}
     assert made.book.parse_errors == {(VENUE, "userFills", "wrong_shape"): 2}
     assert made.book.venue_status[VENUE].time_ms == 5

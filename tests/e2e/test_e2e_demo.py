@@ -1,0 +1,45 @@
+"""`marginwatch demo` as a visitor runs it."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from tests.e2e.programs import MARGINWATCH, Launcher, fetch
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_the_demo_tells_its_story_and_ends_well(launcher: Launcher) -> None:
+    demo = await launcher.start(*MARGINWATCH, "demo", "--duration", "30", "--port", "0", "--no-terminal")
+    base = (await demo.says("/-/healthy", 20.0)).strip().removesuffix("/-/healthy")
+    await demo.says("first live ratio of every account", 15.0)
+    assert (await fetch(f"{base}/-/ready"))[0] == 200
+    status, body = await fetch(f"{base}/api/v1/status")
+    assert status == 200
+    assert json.loads(body)["ready"] is True
+    accounts = json.loads((await fetch(f"{base}/api/v1/accounts"))[1])["accounts"]
+    assert len(accounts) == 8
+    assert all(account["status"] == "ok" for account in accounts)
+    assert "marginwatch_account_margin_ratio{" in (await fetch(f"{base}/metrics"))[1]
+    await demo.says("LIQUIDATION", 25.0)
+    firing = json.loads((await fetch(f"{base}/api/v1/alerts"))[1])["firing"]
+    assert firing
+    assert await demo.ended(30.0) == 0, demo.printed
+    assert "levels crossed: warning, critical, liquidation" in demo.printed
+    assert "every pool ended valid and below its warning level" in demo.printed
+    assert "Traceback" not in demo.printed
+    assert (await fetch(f"{base}/-/healthy"))[0] == 0
+
+
+async def test_a_taken_port_is_told(launcher: Launcher) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        demo = await launcher.start(*MARGINWATCH, "demo", "--duration", "30", "--port", str(port), "--no-terminal")
+        assert await demo.ended(20.0) == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in demo.printed
+    assert "Traceback" not in demo.printed
