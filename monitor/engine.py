@@ -23,8 +23,8 @@ from monitor.margin.result import Failure, Level, PoolResult
 from monitor.pool_arrays import PoolArrays, Scope, copied
 from monitor.reconcile import TOLERANCE, worst
 
-DISTANCE_AGE_NS = 3_000_000_000
-"""A distance measured in the background is shown for this long."""
+SHOWN_NS, TOLD_NS = 3_000_000_000, 1_000_000_000
+"""A liquidation price measured earlier is shown for the first, and trusted in an alert for the second."""
 
 _STATUS = {
     pool.MISSING_MARK: Failure(FailureReason.MISSING_MARK, "a held instrument has no mark yet"),
@@ -32,6 +32,15 @@ _STATUS = {
     pool.UNKNOWN_TIER: Failure(FailureReason.UNKNOWN_TIER, "a held instrument has no margin table: waiting for a refetch"),
     pool.NOT_FINITE: Failure(FailureReason.NOT_READY, "cash or a quantity is not a number: waiting for the venue's next account state"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The mark of the worst position's coin at which its pool is liquidated, as found at `at_ns`; NaN for none."""
+
+    at_ns: int
+    instrument: str
+    price: float
 
 
 @dataclass(slots=True)
@@ -52,7 +61,7 @@ class Engine:
         self.arrays: PoolArrays = book.arrays
         self.tolerance = tolerance
         self.statistics = EngineStatistics()
-        self._distances: dict[Scope, tuple[int, tuple[str, float]]] = {}
+        self._measured: dict[Scope, Measured] = {}
 
     def evaluate(self) -> list[int]:
         """Bring every figure up to date; returns the pools whose band changed (also: to or from having no value)."""
@@ -73,7 +82,7 @@ class Engine:
         return crossed
 
     def result(self, index: int, now_ns: int, *, measure: bool = False) -> PoolResult:
-        """The full result of one pool; `measure` recomputes its distance instead of showing the background's last."""
+        """The full result of one pool; with `measure` its distance is measured anew unless that was done within a second."""
         book, arrays = self.book, self.arrays
         spec, (venue, account, _) = arrays.specs[index], arrays.scopes[index]
         failures = spec.failures
@@ -92,7 +101,7 @@ class Engine:
         }
         if failures:
             return self._without_value(spec, venue, account, common)
-        return self._with_value(index, spec, venue, account, common, bool(stale), now_ns if not measure else None)
+        return self._with_value(index, spec, venue, account, common, bool(stale), now_ns, measure)
 
     def _stale(self, spec: PoolSpec, venue: str, account: str, now_ns: int) -> tuple[Failure, ...]:
         freshness = self.book.freshness
@@ -117,12 +126,12 @@ class Engine:
         for index, scope in arrays.scopes.items():
             instrument = self._worst_instrument(index)
             if arrays.margins.status[index] == pool.OK and instrument is not None:
-                wanted.append((index, scope, instrument, *self._weights(index, self._coin(instrument))))
+                wanted.append((index, scope, instrument, market.mark(instrument), *self._weights(index, self._coin(instrument))))
 
         def measure() -> None:
-            for index, scope, instrument, marks, assets in wanted:
+            for index, scope, instrument, mark, marks, assets in wanted:
                 moves = distance.distance_to_ratio(index, 1.0, distance.SCAN, marks, assets, *held, tiers, prices, pools)
-                self._distances[scope] = (now_ns, (instrument, _nearest(moves)))
+                self._measured[scope] = Measured(now_ns, instrument, mark * (1 + _nearest(moves)))
 
         return measure
 
@@ -185,14 +194,14 @@ class Engine:
         )  # fmt: skip
 
     def _with_value(
-        self, index: int, spec: PoolSpec, venue: str, account: str, common: dict[str, Any], stale: bool, measured_ns: int | None
+        self, index: int, spec: PoolSpec, venue: str, account: str, common: dict[str, Any], stale: bool, now_ns: int, measure: bool
     ) -> PoolResult:
         margins = self.arrays.margins
         levels = self.book.accounts[(venue, account)].levels
         ratio = float(margins.ratio[index])
         equity, requirement = float(margins.capacity[index]), float(margins.requirement[index])
         cash, trade = self._to_safety(index, spec, levels[0]) if ratio > levels[0] else (None, None)
-        instrument, move = self._nearest(index, measured_ns)
+        instrument, move = self._nearest(index, now_ns, measure)
         return PoolResult(
             venue=venue,
             account=account,
@@ -240,16 +249,21 @@ class Engine:
         instrument = self._worst_instrument(index)
         return cash, None if instrument is None or not math.isfinite(quantity) else (instrument, quantity)
 
-    def _nearest(self, index: int, measured_ns: int | None) -> tuple[str | None, float | None]:
+    def _nearest(self, index: int, now_ns: int, measure: bool) -> tuple[str | None, float | None]:
         if self.arrays.margins.ratio[index] >= 1.0:
             return self._worst_instrument(index), 0.0
-        known = self._distances.get(self.arrays.scopes[index])
-        if measured_ns is not None:
-            fresh = known is not None and measured_ns - known[0] < DISTANCE_AGE_NS
-            instrument, move = known[1] if known is not None and fresh else (self._worst_instrument(index), math.nan)
-        else:
-            instrument, move = self.distance(index, 1.0)
-        return instrument, move if math.isfinite(move) else None
+        scope = self.arrays.scopes[index]
+        known = self._measured.get(scope)
+        if known is None or now_ns - known.at_ns > (TOLD_NS if measure else SHOWN_NS):
+            instrument, move = self.distance(index, 1.0) if measure else (self._worst_instrument(index), math.nan)
+            if instrument is None:
+                return None, None
+            known = Measured(now_ns, instrument, self.book.market.mark(instrument) * (1 + move))
+            if measure:
+                self._measured[scope] = known
+        # the price stays where it is while the mark moves towards it
+        move = known.price / self.book.market.mark(known.instrument) - 1
+        return known.instrument, move if math.isfinite(move) else None
 
     def _worst_instrument(self, index: int) -> str | None:
         slot = int(self.arrays.margins.worst_position[index])

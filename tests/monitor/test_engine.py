@@ -319,10 +319,26 @@ def test_distances_come_from_the_background_and_expire() -> None:
     assert measured.worst_distance == pytest.approx(3_800.0 / 0.98 / 4_000.0 - 1)
     assert measured.worst_instrument == name("ETH")
     assert measured.worst_liquidation_price == pytest.approx(3_800.0 / 0.98)
-    desk.now_ms += engine_module.DISTANCE_AGE_NS // 1_000_000 - 1
+    desk.now_ms += engine_module.SHOWN_NS // 1_000_000
     assert desk.pool("iso:ETH").worst_distance is not None
     desk.now_ms += 1
     assert desk.pool("iso:ETH").worst_distance is None
+
+
+def test_between_measurements_the_mark_moves_towards_a_price_that_stays() -> None:
+    desk = isolated()
+    desk.engine.distance_job(desk.now_ns)()
+    desk.marks(ETH=3_950.0)
+    moved = desk.pool("iso:ETH")
+    assert moved.worst_liquidation_price == pytest.approx(3_800.0 / 0.98)
+    assert moved.worst_distance == pytest.approx(3_800.0 / 0.98 / 3_950.0 - 1)
+
+
+def test_an_alerts_distance_is_measured_unless_that_was_just_done() -> None:
+    desk = isolated()
+    row = desk.engine.arrays.row((VENUE, ACCOUNT, "iso:ETH"))
+    assert desk.engine.result(row, desk.now_ns, measure=True).worst_distance == pytest.approx(3_800.0 / 0.98 / 4_000.0 - 1)
+    assert desk.engine.result(row, desk.now_ns + engine_module.SHOWN_NS).worst_distance is not None, "and is shown afterwards"
 
 
 def test_a_measured_distance_keeps_the_instrument_it_is_of() -> None:
