@@ -118,6 +118,15 @@ class LoopbackMonitor:
             await asyncio.sleep(0.005)
         return False
 
+    async def becomes_exact(self, seconds: float) -> bool:
+        """Whether every figure equals the venue's own within that time: a wallet read while executions were on their way is
+        corrected by the next one."""
+        for _ in range(round(seconds / STEP_S)):
+            if self.all_valid() and self.worst_difference() < 1e-8:
+                return True
+            await self.run(STEP_S)
+        return False
+
     # -- what a user sees -----------------------------------------------------------------------------------------------------------
 
     def result(self, account: str, pool: str) -> PoolResult:

@@ -38,7 +38,7 @@ async def test_killed_sockets_make_everything_stale_and_it_recovers() -> None:
             assert_said_stale(monitor, plan.name, FailureReason.STALE_MARK)
         assert 'marginwatch_feed_up{account="",feed="allDexsAssetCtxs",venue="hyperliquid"} 0.0' in monitor.metrics()
         await monitor.until(monitor.all_valid, 120.0)
-        assert await monitor.exact()
+        assert await monitor.becomes_exact(20.0)
         assert "marginwatch_feed_reconnects_total" in monitor.metrics()
 
 
@@ -66,7 +66,7 @@ async def test_frozen_marks_are_stale_within_their_limit() -> None:
         assert_said_stale(monitor, "atlas", FailureReason.STALE_MARK)
         monitor.venue.faults.thaw("allDexsAssetCtxs")
         await monitor.until(monitor.all_valid, 90.0)
-        assert await monitor.exact()
+        assert await monitor.becomes_exact(20.0)
 
 
 async def test_a_dropped_meta_is_refetched_and_its_dex_is_stale_meanwhile() -> None:
@@ -79,7 +79,7 @@ async def test_a_dropped_meta_is_refetched_and_its_dex_is_stale_meanwhile() -> N
         assert 'kind="length_mismatch"' in monitor.metrics()
         monitor.venue.faults.change_universe("", 0)
         await monitor.until(monitor.all_valid, 400.0)
-        assert await monitor.exact()
+        assert await monitor.becomes_exact(20.0)
 
 
 async def test_replayed_stale_frames_change_nothing() -> None:
