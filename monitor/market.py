@@ -68,7 +68,7 @@ class Market:
         self._rows: dict[str, int] = {}
         self._mark = np.full(64, math.nan)
         self._moved = np.zeros(64, np.bool_)
-        self._told_ns: list[int] = []
+        self._told_ns = np.zeros(64, np.int64)
         self._by_delta: set[int] = set()
         self.index = np.full(64, math.nan)
         self.funding = np.full(64, math.nan)
@@ -76,8 +76,6 @@ class Market:
         self._asset_price = np.full(8, math.nan)
         self._asset_moved = np.zeros(8, np.bool_)
         self._spot: dict[tuple[str, str], float] = {}
-        self._assets_of: dict[str, list[tuple[str, str]]] = {}
-        """Instrument -> the collateral assets whose price it helps to estimate."""
         self._perpetual_of: dict[tuple[str, str], str] = {}
 
     @property
@@ -90,7 +88,7 @@ class Market:
         row = self._rows.get(instrument)
         if row is None:
             row = self._rows[instrument] = len(self._rows)
-            self._told_ns.append(0)
+            self._told_ns = grown(self._told_ns, row + 1, 0)
             self._mark = grown(self._mark, row + 1, math.nan)
             self._moved = grown(self._moved, row + 1, False)
             self.index = grown(self.index, row + 1, math.nan)
@@ -123,6 +121,10 @@ class Market:
         known = self.tokens.get((venue, token))
         return known.asset if known else None
 
+    def token_of(self, venue: str, asset: str) -> int | None:
+        """A venue's number of an asset; None where its tokens do not say."""
+        return next((token.token for token in self.tokens.values() if token.venue == venue and token.asset == asset), None)
+
     def asset_coin(self, venue: str, asset: str) -> str:
         """The coin an asset is (UBTC is BTC); its own name where the venue's tokens do not say."""
         return next((token.coin for token in self.tokens.values() if token.venue == venue and token.asset == asset), asset)
@@ -144,27 +146,25 @@ class Market:
             self._estimate(key)
 
     def apply_marks(self, event: MarkPrices) -> None:
-        """Write marks, index prices and funding rates; flags the rows whose mark moved."""
-        rows, marks, moved, told = self._rows, self._mark, self._moved, self._told_ns
+        """Write marks, index prices and funding rates; flags the rows whose mark moved. NaN leaves an index or rate as it is."""
+        if len(event.instruments) != len(event.marks) or len(event.marks) != len(event.indices) or len(event.marks) != len(event.funding):
+            raise ValueError(f"marks of {event.venue} with columns of different length: a connector's defect")
+        for name in event.instruments:
+            if name not in self._rows:
+                self.row(name)
+        rows = np.fromiter(map(self._rows.__getitem__, event.instruments), np.int64, len(event.instruments))
+        marks = np.array(event.marks, np.float64)
+        # no mark is NaN, so that the first one differs from the NaN of an unknown row
+        self._moved[rows] |= marks != self._mark[rows]
+        self._mark[rows] = marks
+        self._told_ns[rows] = event.received_ns
+        for column, told in ((self.index, event.indices), (self.funding, event.funding)):
+            values = np.array(told, np.float64)
+            column[rows] = np.where(np.isnan(values), column[rows], values)
         if event.delta:
-            self._by_delta.update(self.row(name) for name in event.instruments)
-        for name, mark, index, funding in zip(event.instruments, event.marks, event.indices, event.funding, strict=True):
-            row = rows.get(name)
-            if row is None:
-                row = self.row(name)
-                marks, moved = self._mark, self._moved
-            told[row] = event.received_ns
-            if index == index:
-                self.index[row] = index
-            if funding == funding:
-                self.funding[row] = funding
-            if mark != marks[row]:
-                marks[row] = mark
-                moved[row] = True
-            if name in self._assets_of:
-                for key in self._assets_of[name]:
-                    self._estimate(key)
-                marks, moved = self._mark, self._moved
+            self._by_delta.update(rows.tolist())
+        for key in self._asset_rows:
+            self._estimate(key)
 
     def silent(self, instruments: Iterable[str], now_ns: int, limit_s: float, *, delta_alive: bool) -> str | None:
         """An instrument whose mark nobody confirmed for `limit_s`, if any.
@@ -216,9 +216,6 @@ class Market:
         if perpetual is None:
             return
         self._perpetual_of[key] = perpetual
-        linked = self._assets_of.setdefault(perpetual, [])
-        if key not in linked:
-            linked.append(key)
 
     def _main_perpetuals(self, venue: str) -> Iterable[Instrument]:
         return (i for i in self.instruments.values() if i.venue == venue and i.section == "" and not i.delisted)

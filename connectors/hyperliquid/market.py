@@ -87,7 +87,8 @@ class SharedReference:
                 self.stale = f"{name} is not in the reference data"
 
     def _replan(self) -> None:
-        self.plan = MarketPlan.of(self.current, self._wanted, self._assets | self.current.collateral_assets())
+        assets = self._assets | self.current.collateral_assets()
+        self.plan = MarketPlan.of(self.current, self._wanted | self.current.perpetuals_of(assets), assets)
         self.version += 1
 
 

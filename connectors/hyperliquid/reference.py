@@ -67,6 +67,14 @@ class Reference:
         """Names of the tokens, other than the main stablecoin, that some dex settles in."""
         return {self.asset(dex.collateral) for dex in self.dexs.values() if dex.collateral != USDC}
 
+    def perpetuals_of(self, assets: Iterable[str]) -> set[str]:
+        """Instruments of the first dex on the coins of those assets: their marks and oracles make the price of collateral."""
+        wanted = set(assets)
+        coins = {token.coin for token in self.tokens.values() if token.asset in wanted}
+        listed = self.dexs[MAIN_DEX].universe if MAIN_DEX in self.dexs else ()
+        known = (self.instruments[name] for name in listed)
+        return {i.id for i in known if i.coin in coins and i.multiplier == 1.0 and not i.delisted}
+
     def event(self, received_ns: int) -> Instruments:
         """The reference data as the event the monitor takes."""
         return Instruments(

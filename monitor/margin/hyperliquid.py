@@ -13,41 +13,25 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from statistics import median
 
 from connectors.events import AccountFailure, AccountSnapshot, CashFlow, FailureReason, Fill, ModeReport, SectionsSnapshot, WalletSnapshot
-from connectors.model import Section, Wallet
+from connectors.model import Position, Section, Wallet
 from monitor.margin.hyperliquid_checks import check_available, check_isolated, check_maintenance, check_portfolio, check_standard
+from monitor.margin.hyperliquid_mode import MODE_WORDS, AccountMode, ModeWatch
 from monitor.margin.hyperliquid_rule import exposed, exposed_then, leg_of, same_positions, worth
 from monitor.margin.ledger import Ledger, Recent
-from monitor.margin.pooled import Anchor, PooledWallet, anchor_portfolio, anchor_unified
+from monitor.margin.pooled import AMBIGUOUS_NS, Anchor, Effect, PooledWallet, anchor_portfolio, anchor_unified, effect_of, row_of, rows_of
 from monitor.margin.pools import WHOLE_ACCOUNT, CollateralLeg, Leg, PoolSpec
 from monitor.margin.result import Failure, PoolKind
 from monitor.market import Market
+
+__all__ = ["MODE_WORDS", "USDC", "VENUE", "AccountMode", "HyperliquidAccount", "HyperliquidRules"]
 
 VENUE = "hyperliquid"
 USDC = 0
 REANCHOR_NS = 2_000_000_000
 """An account frame this soon after a wallet may still explain that wallet better than what was held at its receipt."""
-
-
-class AccountMode(StrEnum):
-    """How the venue pools the account's margin."""
-
-    STANDARD = "standard"
-    UNIFIED = "unified"
-    PORTFOLIO_MARGIN = "portfolio_margin"
-
-
-MODE_WORDS = {
-    "default": AccountMode.STANDARD,
-    "disabled": AccountMode.STANDARD,
-    "dexAbstraction": AccountMode.STANDARD,
-    "unifiedAccount": AccountMode.UNIFIED,
-    "portfolioMargin": AccountMode.PORTFOLIO_MARGIN,
-}
-"""The venue's words for a mode. dexAbstraction is discontinued and margined like standard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +51,6 @@ class HyperliquidAccount:
     def __init__(self, account: str, rules: HyperliquidRules | None = None) -> None:
         self.account = account
         self.rules = rules or HyperliquidRules()
-        self.mode: AccountMode | None = None
-        self.mode_word: str | None = None
         self.failure: Failure | None = None
         self.refresh = ""
         self.stale_frames = 0
@@ -77,6 +59,16 @@ class HyperliquidAccount:
         self._recent = Recent()
         self._scales: deque[float] = deque(maxlen=5)
         self._latest_ms = 0
+        self._known: dict[str, Position] = {}
+        """Last position told of each instrument: what one that is opened again will be like."""
+        self._last_row = ("", False)
+        self._rated: tuple[Anchor, float] | None = None
+        self._mode = ModeWatch()
+
+    @property
+    def mode(self) -> AccountMode | None:
+        """How the venue pools its margin; None until known."""
+        return self._mode.mode
 
     # -- events ----------------------------------------------------------------------------------------------------------
 
@@ -88,7 +80,7 @@ class HyperliquidAccount:
 
     def on_wallet(self, event: WalletSnapshot, market: Market) -> None:
         """The wallet; decides the mode together with what REST said before."""
-        self._take_wallet(event.wallet, event.received_ns, self._latest_ms, market)
+        self._take_wallet(event.wallet, event.received_ns, self._latest_ms, self._latest_ms - AMBIGUOUS_NS // 1_000_000, market)
 
     def on_account(self, event: AccountSnapshot, market: Market) -> None:
         """A REST resync: everything, fetched close together."""
@@ -97,17 +89,22 @@ class HyperliquidAccount:
         self._replace(event.sections, True, event.received_ns, market)
         if event.wallet is not None:
             frame_ms = max((section.time_ms for section in event.sections), default=self._latest_ms)
-            self._take_wallet(event.wallet, event.received_ns, frame_ms, market)
+            if self._wallet is not None and frame_ms < self._wallet.time_ms:
+                # An answer that was overtaken by a frame; what it was asked for is still open.
+                self.stale_frames += 1
+                self.refresh = "a newer wallet came before the answer" if self._mode.unconfirmed else self.refresh
+            else:
+                self._take_wallet(event.wallet, event.received_ns, frame_ms, frame_ms, market)
 
     def on_mode(self, event: ModeReport) -> None:
         """The venue's word for the mode: a cross-check, and the sign to read the account again when it changed."""
-        self.mode_word = event.mode
+        self._mode.word = event.mode
         if event.mode is not None and event.mode not in MODE_WORDS:
             detail = f'the venue reports account mode "{event.mode}", which this version cannot margin: update marginwatch'
             self.failure = Failure(FailureReason.UNSUPPORTED_MODE, detail)
         elif self.failure is not None and self.failure.reason is FailureReason.UNSUPPORTED_MODE:
             self.failure = None
-        if event.mode is not None and self.mode is not None and MODE_WORDS.get(event.mode) is not self.mode:
+        if self._mode.contradicted:
             self.refresh = "account mode changed"
 
     def on_failure(self, event: AccountFailure) -> None:
@@ -120,7 +117,9 @@ class HyperliquidAccount:
             return
         self._latest_ms = max(self._latest_ms, event.time_ms)
         if event.instrument is None:
-            self._spot_fill(event)
+            if event.base is None or event.quote is None:
+                self.refresh = "a spot execution of an unknown pair"
+            self._move_wallet(event, market)
             return
         instrument = market.instruments.get(event.instrument)
         ledger = self._ledgers.get(instrument.section) if instrument else None
@@ -130,7 +129,7 @@ class HyperliquidAccount:
         if event.time_ms <= ledger.time_ms:
             return
         market.seed_mark(event.instrument, event.price, event.received_ns)
-        moved = ledger.fill(event, bool(instrument and instrument.isolated_only))
+        moved = ledger.fill(event, bool(instrument and instrument.isolated_only), self._known.get(event.instrument))
         if ledger.doubt:
             self.refresh = ledger.doubt
         # the wallet was anchored without this execution's position, whatever its time: its cash has to move with it
@@ -141,16 +140,13 @@ class HyperliquidAccount:
         if not self._recent.add(event):
             return
         self._latest_ms = max(self._latest_ms, event.time_ms)
-        if event.section is None:
-            if self._wallet is not None and event.time_ms > self._wallet.time_ms:
-                self._wallet.move(event.asset, event.amount)
-            return
-        ledger = self._ledgers.get(event.section)
-        if ledger is None or event.time_ms <= ledger.time_ms:
-            return
-        moved = ledger.flow(event)
-        if self._wallet is not None and event.time_ms > self._wallet.time_ms:
-            self._move_token_cash(ledger.name, moved, market)
+        ledger = self._ledgers.get(event.section) if event.section is not None else None
+        if ledger is not None:
+            if event.time_ms > ledger.time_ms:
+                ledger.flow(event)
+            if ledger.is_isolated(event.instrument):
+                return
+        self._move_wallet(event, market)
 
     # -- pools -----------------------------------------------------------------------------------------------------------
 
@@ -167,6 +163,9 @@ class HyperliquidAccount:
             pools += self._unified_pools(market)
         else:
             pools.append(self._portfolio_pool(market))
+        if self._mode.doubtful:
+            for spec in pools:
+                spec.doubt = spec.doubt or "the account's mode changed: waiting for the venue's state in the new one"
         if not pools:
             pools.append(self._spec("main", PoolKind.HYPERLIQUID_CROSS, "USDC", 0.0))
         return pools
@@ -236,7 +235,7 @@ class HyperliquidAccount:
         spec.doubt = next((ledger.doubt for ledger in self._ledgers.values() if ledger.doubt), "")
         comparisons = check_maintenance(spec, list(self._ledgers.values()), market)
         if anchor is not None:
-            comparisons += check_portfolio(spec, anchor, self._wallet.wallet.portfolio_margin_ratio)
+            comparisons += check_portfolio(spec, anchor, self._rated)
         spec.comparisons = tuple(comparisons)
         self._unanchored(spec, anchor)
         return spec
@@ -270,6 +269,7 @@ class HyperliquidAccount:
             new = Ledger.of(section)
             for position in section.positions:
                 market.seed_mark(position.instrument, position.mark, received_ns)
+                self._known[position.instrument] = position
             for item in self._recent.after(section.time_ms):
                 self._reapply(new, item, market)
             self._keep_equity(old or Ledger(section.name, 0, 0.0), new, market)
@@ -280,12 +280,11 @@ class HyperliquidAccount:
                 gone = self._ledgers.pop(name)
                 self._keep_equity(gone, Ledger(name, gone.time_ms, 0.0), market)
 
-    @staticmethod
-    def _reapply(ledger: Ledger, item: Fill | CashFlow, market: Market) -> float:
+    def _reapply(self, ledger: Ledger, item: Fill | CashFlow, market: Market) -> float:
         if isinstance(item, Fill):
             instrument = market.instruments.get(item.instrument) if item.instrument else None
             if instrument is not None and instrument.section == ledger.name:
-                return ledger.fill(item, instrument.isolated_only)
+                return ledger.fill(item, instrument.isolated_only, self._known.get(instrument.id))
         elif item.section == ledger.name:
             return ledger.flow(item)
         return 0.0
@@ -299,35 +298,30 @@ class HyperliquidAccount:
         anchor.cash += worth(old, new, market) - worth(new, new, market)
         self.refresh = "positions changed without an execution seen"
 
-    def _take_wallet(self, wallet: Wallet, received_ns: int, time_ms: int, market: Market) -> None:
-        self.mode = self._classify(wallet)
-        self._wallet = PooledWallet.of(wallet, received_ns, time_ms, self._wallet)
-        self._reanchor(market, at_receipt=True)
-
-    def _classify(self, wallet: Wallet) -> AccountMode | None:
-        pooled = bool(wallet.available_after_maintenance) or bool(wallet.portfolio_margin_enabled)
-        has_loans = any(row.ltv is not None for row in wallet.balances)
-        if wallet.complete:
-            if not pooled:
-                return AccountMode.STANDARD
-            return AccountMode.PORTFOLIO_MARGIN if wallet.portfolio_margin_enabled or has_loans else AccountMode.UNIFIED
-        # A frame leaves fields out, so what it lacks says nothing: only REST tells the mode, except that a frame which shows
-        # availability proves that the account is pooled by now.
-        if self.mode is None or pooled == (self.mode is AccountMode.STANDARD):
+    def _take_wallet(self, wallet: Wallet, received_ns: int, time_ms: int, surely_ms: int, market: Market) -> None:
+        # What happened until `surely_ms` is in it; until `time_ms`, in all likelihood.
+        mode_before, comparable = self.mode, not self._mode.unconfirmed
+        if self._mode.classify(wallet):
             self.refresh = "the wallet frame does not fit the account's mode"
-        if self.mode is AccountMode.STANDARD and pooled:
-            return AccountMode.PORTFOLIO_MARGIN if has_loans else AccountMode.UNIFIED
-        return AccountMode.PORTFOLIO_MARGIN if self.mode is AccountMode.UNIFIED and has_loans else self.mode
+        before, self._wallet = self._wallet, PooledWallet.of(wallet, received_ns, time_ms, self._wallet)
+        if not self._mode.pooled:
+            return
+        self._reanchor(market, at_receipt=True)
+        if before is not None and comparable and self.mode is mode_before:
+            self._wallet.compare(before)
+        known = [item for item in self._recent.after(surely_ms) if not self._is_isolated(item)]
+        for effect in self._wallet.lacking(rows_of(known)):
+            self._apply_effect(effect, market)
 
     def _reanchor(self, market: Market, *, at_receipt: bool) -> None:
         wallet = self._wallet
-        if wallet is None or self.mode in (None, AccountMode.STANDARD):
+        if wallet is None or not self._mode.pooled:
             return
         available = wallet.wallet.available_after_maintenance
         for token in self._tokens(wallet, market):
             ledgers = self._of_token(token, market)
             total = next((row.total for row in wallet.wallet.balances if row.token == token), 0.0)
-            later = wallet.total(token) - total + sum(self._moved_since(ledger, wallet, market) for ledger in ledgers)
+            later = wallet.total(token) - total + sum(self._moved_since(ledger, market) for ledger in ledgers)
             candidates = [exposed_then([Ledger.of(ledger.frame) for ledger in ledgers if ledger.frame is not None], market, later)]
             if at_receipt:
                 candidates.insert(0, exposed(ledgers, market))
@@ -341,17 +335,15 @@ class HyperliquidAccount:
             if before is None or not before.residual <= anchor.residual:
                 wallet.anchors[token] = anchor
                 self._scale(anchor, replaces=before is not None)
+                if wallet.wallet.portfolio_margin_ratio is not None:
+                    self._rated = anchor, wallet.wallet.portfolio_margin_ratio
 
-    def _moved_since(self, ledger: Ledger, wallet: PooledWallet, market: Market) -> float:
-        # Executions after the frame, which its positions lack, and cash flows after the wallet, which its total lacks.
+    def _moved_since(self, ledger: Ledger, market: Market) -> float:
+        # Executions after the frame, which its positions lack.
         if ledger.frame is None:
             return 0.0
         framed = Ledger.of(ledger.frame)
-        moved = 0.0
-        for item in self._recent.after(min(ledger.time_ms, wallet.time_ms)):
-            if item.time_ms > (ledger.time_ms if isinstance(item, Fill) else wallet.time_ms):
-                moved += self._reapply(framed, item, market)
-        return moved
+        return sum(self._reapply(framed, item, market) for item in self._recent.after(ledger.time_ms) if isinstance(item, Fill))
 
     def _tokens(self, wallet: PooledWallet, market: Market) -> set[int]:
         if self.mode is AccountMode.PORTFOLIO_MARGIN:
@@ -381,16 +373,24 @@ class HyperliquidAccount:
             value += amount * ratio * market.asset_price(VENUE, asset) * moved
         return value
 
-    def _spot_fill(self, event: Fill) -> None:
-        wallet = self._wallet
-        if wallet is None or event.time_ms <= wallet.time_ms:
+    def _move_wallet(self, item: Fill | CashFlow, market: Market) -> None:
+        effect, row = effect_of(item), row_of(item)
+        if self._wallet is None or not effect:
             return
-        if event.base is None or event.quote is None:
-            self.refresh = "a spot execution of an unknown pair"
-            return
-        wallet.move(event.base, event.quantity)
-        wallet.move(event.quote, -event.quantity * event.price)
-        wallet.move(event.fee_asset, -event.fee)
+        # What one row of the venue does, it does at once: its legs are in the wallet all or none.
+        if row != self._last_row[0]:
+            self._last_row = row, self._wallet.contains(item, effect)
+        if not self._last_row[1]:
+            self._apply_effect(effect, market)
+
+    def _apply_effect(self, effect: Effect, market: Market) -> None:
+        assert self._wallet is not None
+        for asset, amount in effect.items():
+            self._wallet.move(asset, amount, market.token_of(VENUE, asset))
+
+    def _is_isolated(self, item: Fill | CashFlow) -> bool:
+        ledger = self._ledgers.get(item.section) if isinstance(item, CashFlow) and item.section is not None else None
+        return ledger is not None and ledger.is_isolated(item.instrument)
 
     def _move_token_cash(self, section: str, amount: float, market: Market) -> None:
         anchor = self._wallet.anchors.get(self._token(section, market)) if self._wallet is not None else None

@@ -64,8 +64,12 @@ def check_available(spec: PoolSpec, anchor: Anchor, *, scale: float) -> list[Com
     return [compare("available", ours, anchor.available, scale)]
 
 
-def check_portfolio(spec: PoolSpec, anchor: Anchor, ratio: float | None) -> list[Comparison]:
-    """Portfolio margin: collateral value (the venue's follows from availability) or availability, and its own ratio (notes 5.4)."""
+def check_portfolio(spec: PoolSpec, anchor: Anchor, rated: tuple[Anchor, float] | None) -> list[Comparison]:
+    """Portfolio margin: collateral value (the venue's follows from availability) or availability, and its own ratio (notes 5.4).
+
+    `rated` is the last ratio told and the anchor of the wallet that told it: frames do not repeat it, and until the next one
+    what it said of ours holds.
+    """
     if anchor.available is None:
         return []
     seen, net = anchor.exposure, anchor.total - anchor.exposure.isolated
@@ -74,16 +78,21 @@ def check_portfolio(spec: PoolSpec, anchor: Anchor, ratio: float | None) -> list
         comparisons = [compare("collateral", seen.collateral, told, max(net, 0.0) + seen.collateral)]
     else:
         comparisons = check_available(spec, anchor, scale=net)
-    if ratio is not None:
-        shortfall = max(0.0, seen.maintenance - net)
-        extra = spec.borrow_offset if shortfall > 0 else 0.0
-        requirement = seen.maintenance + shortfall
-        capacity = requirement + anchor.available
-        computed = (requirement + extra) / capacity if capacity > 0 else math.inf
-        comparisons.append(Comparison("portfolio_margin_ratio", computed, ratio, max(ratio, 0.01)))
-        if ratio > computed * (1 + _PRINTED):
-            spec.adjust_equity = min(spec.adjust_equity, _equity_at_ratio(ratio, spec, net, seen.maintenance, capacity) - net)
+    if rated is not None and rated[0].available is not None:
+        comparisons.append(_check_ratio(spec, rated[0], rated[0].available, rated[1]))
     return comparisons
+
+
+def _check_ratio(spec: PoolSpec, anchor: Anchor, available: float, ratio: float) -> Comparison:
+    seen, net = anchor.exposure, anchor.total - anchor.exposure.isolated
+    shortfall = max(0.0, seen.maintenance - net)
+    extra = spec.borrow_offset if shortfall > 0 else 0.0
+    requirement = seen.maintenance + shortfall
+    capacity = requirement + available
+    computed = (requirement + extra) / capacity if capacity > 0 else math.inf
+    if ratio > computed * (1 + _PRINTED):
+        spec.adjust_equity = min(spec.adjust_equity, _equity_at_ratio(ratio, spec, net, seen.maintenance, capacity) - net)
+    return Comparison("portfolio_margin_ratio", computed, ratio, max(ratio, 0.01))
 
 
 _PRINTED = 1e-6

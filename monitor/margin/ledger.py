@@ -55,16 +55,15 @@ class Ledger:
         }
         return cls(section.name, section.time_ms, section.cash, positions, section)
 
-    def fill(self, fill: Fill, isolated_only: bool) -> float:
-        """Apply an execution; returns what it did to the cross cash (in the ledger's token)."""
+    def fill(self, fill: Fill, isolated_only: bool, before: Position | None = None) -> float:
+        """Apply an execution; returns what it did to the cross cash (in the ledger's token).
+
+        `before` is the last position a frame told of this instrument: one opened anew has its margin mode and leverage.
+        """
         assert fill.instrument is not None
         position = self.positions.get(fill.instrument)
         if position is None:
-            mode = MarginMode.ISOLATED if isolated_only else MarginMode.CROSS
-            position = LivePosition(fill.instrument, 0.0, mode, 0.0, 0.0)
-            self.positions[fill.instrument] = position
-            # margin mode and leverage of a new position are not in the execution
-            self.doubt = "new position awaits the venue's frame" if isolated_only else self.doubt
+            position = self._opened(fill.instrument, isolated_only, before)
         if fill.start_position is not None and abs(fill.start_position - position.quantity) > 1e-9 * max(1.0, abs(position.quantity)):
             self.doubt = "an execution before this one has not been seen"
         paid = -fill.quantity * fill.price - fill.fee
@@ -81,14 +80,27 @@ class Ledger:
         self.cash -= moved
         return -moved
 
+    def _opened(self, instrument: str, isolated_only: bool, before: Position | None) -> LivePosition:
+        # Margin mode and leverage of a new position are not in the execution.
+        mode = MarginMode.ISOLATED if isolated_only else MarginMode.CROSS if before is None else before.margin_mode
+        leverage, most = (0.0, 0.0) if before is None else (before.leverage, before.max_leverage)
+        if before is None:
+            self.doubt = "new position awaits the venue's frame"
+        position = self.positions[instrument] = LivePosition(instrument, 0.0, mode, leverage, most)
+        return position
+
     def flow(self, flow: CashFlow) -> float:
         """Apply a cash flow; returns what it did to the cross cash."""
-        position = self.positions.get(flow.instrument) if flow.instrument else None
-        if position is not None and position.isolated:
-            position.isolated_cash += flow.amount
+        if flow.instrument is not None and self.is_isolated(flow.instrument):
+            self.positions[flow.instrument].isolated_cash += flow.amount
             return 0.0
         self.cash += flow.amount
         return flow.amount
+
+    def is_isolated(self, instrument: str | None) -> bool:
+        """Whether it holds an isolated position in the instrument."""
+        position = self.positions.get(instrument) if instrument else None
+        return position is not None and position.isolated
 
     def _trade(self, position: LivePosition, quantity: float) -> None:
         after = position.quantity + quantity
