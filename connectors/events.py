@@ -105,7 +105,11 @@ class BorrowReserves:
 
 @dataclass(frozen=True, slots=True)
 class SectionsSnapshot:
-    """Ledgers of an account, each replacing the one of its name. `complete`: ledgers not named are empty."""
+    """Ledgers of an account, each replacing the one of its name.
+
+    `complete`: ledgers not named are empty. Whether the venue ever leaves out one with positions is not known, so one that
+    held some is doubted until it was read by name.
+    """
 
     venue: str
     account: str

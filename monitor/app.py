@@ -22,7 +22,7 @@ from kernels.warmup import warm_up
 from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
-from monitor.alerts.policy import AlertPolicy, Notification
+from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
 from monitor.margin.hyperliquid import VENUE, HyperliquidAccount, HyperliquidRules
@@ -225,7 +225,8 @@ class Application:
                 del self._vanished[scope]
             elif (scope[0], scope[1], WHOLE_ACCOUNT) not in present and not self.book.freshness.failures(scope[0], scope[1]):
                 del self._vanished[scope]
-                self._tell(self.policy.gone(scope, now_s))
+                why = "the account's state has arrived" if scope[2] == WHOLE_ACCOUNT else CLOSED
+                self._tell(self.policy.gone(scope, now_s, why))
 
     def _tell_account_failures(self, now_ns: int) -> None:
         # also those the margin method found itself, such as a mode it does not know

@@ -107,7 +107,10 @@ class Engine:
         freshness = self.book.freshness
         found = freshness.failures(venue, account)
         alive = freshness.is_alive(venue, DELTA_FEED)
-        silent = self.book.market.silent((leg.instrument for leg in spec.legs), now_ns, freshness.mark_limit_s, delta_alive=alive)
+        market = self.book.market
+        priced = [name for held in spec.collateral if (name := market.perpetual_of(venue, held.asset)) is not None]
+        needed = [*(leg.instrument for leg in spec.legs), *priced]
+        silent = market.silent(needed, now_ns, freshness.mark_limit_s, delta_alive=alive)
         if silent is None or any(failure.reason is FailureReason.STALE_MARK for failure in found):
             return found
         detail = f"no mark of {silent} for more than {freshness.mark_limit_s:g} s though its feed speaks"
@@ -267,11 +270,14 @@ class Engine:
 
     def _worst_instrument(self, index: int) -> str | None:
         slot = int(self.arrays.margins.worst_position[index])
-        legs = self.arrays.specs[index].legs
-        if slot < 0 or not legs:
-            return None
-        row = int(self.arrays.positions.instrument[slot])
-        return next((leg.instrument for leg in legs if self.book.market.row(leg.instrument) == row), None)
+        spec, market = self.arrays.specs[index], self.book.market
+        if slot >= 0 and spec.legs:
+            row = int(self.arrays.positions.instrument[slot])
+            return next((leg.instrument for leg in spec.legs if market.row(leg.instrument) == row), None)
+        # debt against collateral alone: what moves it is the collateral's price
+        venue = self.arrays.scopes[index][0]
+        worth = {held.asset: held.amount * held.ratio * market.asset_price(venue, held.asset) for held in spec.collateral}
+        return market.perpetual_of(venue, max(worth, key=worth.__getitem__)) if worth else None
 
     def _coin(self, instrument: str) -> str:
         known = self.book.market.instruments.get(instrument)

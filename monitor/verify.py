@@ -1,7 +1,7 @@
 """Our figure beside every figure of the venue, for one account read at one instant.
 
 The same path as live: a REST snapshot goes through the book and the engine. `marginwatch verify` shows it for a live
-account, `tests.parity` for every recorded one.
+account, `make parity` for every recorded one.
 """
 
 from __future__ import annotations

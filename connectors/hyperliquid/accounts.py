@@ -98,10 +98,13 @@ class AccountState:
         return *used, idle[self._rotation]
 
     def note_sections(self, sections: Iterable[Section], *, complete: bool) -> None:
-        """Remember ledgers; `complete`: those not named are empty. An older one never replaces a newer one."""
+        """Remember ledgers; an older one never replaces a newer one.
+
+        `complete`: those not named are empty, but one that held positions is kept, so that it is asked for by name.
+        """
         found = {section.name: section for section in sections}
         if complete:
-            self.sections = {name: section for name, section in self.sections.items() if name in found}
+            self.sections = {name: section for name, section in self.sections.items() if name in found or section.positions}
         for name, section in found.items():
             known = self.sections.get(name)
             if known is None or known.time_ms <= section.time_ms:

@@ -28,6 +28,9 @@ from monitor.margin.result import Level, PoolResult
 Scope = tuple[str, str, str]
 """(venue, account, pool); pool is empty for what concerns the whole account."""
 
+CLOSED = "the pool is gone: its positions were closed or liquidated"
+"""Why a pool's alerts end with it."""
+
 _SILENCE_S = 5.0
 
 
@@ -170,11 +173,11 @@ class AlertPolicy:
             told += self._later(incident, now_s)
         return told
 
-    def gone(self, scope: Scope, now_s: float) -> list[Notification]:
-        """A pool exists no more, said by fresh data of its account: forget it and end its alerts."""
+    def gone(self, scope: Scope, now_s: float, why: str = CLOSED) -> list[Notification]:
+        """A pool exists no more, said by fresh data of its account: forget it and end its alerts, telling `why`."""
         told: list[Notification] = []
         for rule in (Rule.LEVEL, Rule.DATA, Rule.UNRECONCILED):
-            told += self._end(scope, rule, now_s, "the pool is gone: its positions were closed or liquidated")
+            told += self._end(scope, rule, now_s, why)
         self._tracks.pop(scope, None)
         return told
 

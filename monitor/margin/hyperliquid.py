@@ -74,7 +74,9 @@ class HyperliquidAccount:
 
     def on_sections(self, event: SectionsSnapshot, market: Market) -> None:
         """Ledgers as a frame states them; older than what is known: counted and ignored."""
-        self._replace(event.sections, event.complete, event.received_ns, market)
+        self._replace(event.sections, event.received_ns, market)
+        if event.complete:
+            self._left_out({section.name for section in event.sections}, market)
         if self._wallet is not None and event.received_ns - self._wallet.received_ns < REANCHOR_NS:
             self._reanchor(market, at_receipt=False)
 
@@ -86,7 +88,8 @@ class HyperliquidAccount:
         """A REST resync: everything, fetched close together."""
         if self.failure is not None and self.failure.reason is FailureReason.MISSING_ACCOUNT:
             self.failure = None
-        self._replace(event.sections, True, event.received_ns, market)
+        self._replace(event.sections, event.received_ns, market)
+        self._drop(self._ledgers.keys() - {section.name for section in event.sections}, market)
         if event.wallet is not None:
             frame_ms = max((section.time_ms for section in event.sections), default=self._latest_ms)
             if self._wallet is not None and frame_ms < self._wallet.time_ms:
@@ -258,10 +261,8 @@ class HyperliquidAccount:
 
     # -- frames and wallets -------------------------------------------------------------------------------------------------
 
-    def _replace(self, sections: Iterable[Section], complete: bool, received_ns: int, market: Market) -> None:
-        named = set()
+    def _replace(self, sections: Iterable[Section], received_ns: int, market: Market) -> None:
         for section in sections:
-            named.add(section.name)
             old = self._ledgers.get(section.name)
             if old is not None and section.time_ms < old.time_ms:
                 self.stale_frames += 1
@@ -275,10 +276,19 @@ class HyperliquidAccount:
             self._keep_equity(old or Ledger(section.name, 0, 0.0), new, market)
             self._ledgers[section.name] = new
             self._latest_ms = max(self._latest_ms, section.time_ms)
-        if complete:
-            for name in [name for name in self._ledgers if name not in named]:
-                gone = self._ledgers.pop(name)
-                self._keep_equity(gone, Ledger(name, gone.time_ms, 0.0), market)
+
+    def _left_out(self, named: set[str], market: Market) -> None:
+        # An idle dex that a frame leaves out is empty. One with positions may be flat by now, or the frame may be short.
+        missing = self._ledgers.keys() - named
+        for name in missing:
+            if self._ledgers[name].positions:
+                self._ledgers[name].doubt = self.refresh = "a frame left out this dex, which held positions"
+        self._drop({name for name in missing if not self._ledgers[name].positions}, market)
+
+    def _drop(self, names: Iterable[str], market: Market) -> None:
+        for name in names:
+            gone = self._ledgers.pop(name)
+            self._keep_equity(gone, Ledger(name, gone.time_ms, 0.0), market)
 
     def _reapply(self, ledger: Ledger, item: Fill | CashFlow, market: Market) -> float:
         if isinstance(item, Fill):

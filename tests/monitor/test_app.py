@@ -201,6 +201,8 @@ async def test_nothing_known_of_an_account_becomes_an_alert_and_ends_with_its_fi
         await own.tell(*opening(own, position("BTC", 1000.0, 100.0)))
         await own.feed("allDexsAssetCtxs", FeedStatus.FRESH, None)
         await own.until(lambda: own.firing() == [], 15.0)
+        ended = [note.detail for note in own.app.notifications if note.change is Change.RESOLVED and note.scope[2] == "account"]
+        assert ended == ["the account's state has arrived"]
 
 
 # -- what the connector is told -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.events import AccountFailure, FailureReason, Liquidation
-from monitor.alerts.policy import AlertPolicy, Change, Notification, PolicyConfig
+from monitor.alerts.policy import CLOSED, AlertPolicy, Change, Notification, PolicyConfig
 from monitor.alerts.rules import Rule, Thresholds, data_problem, has_left, is_usable, level_of
 from monitor.margin.result import Failure, Level, PoolKind, PoolResult
 
@@ -206,6 +206,7 @@ def test_a_pool_ends_only_by_gone(pools: Any) -> None:
         (Rule.LEVEL, Change.RESOLVED, CRITICAL),
         (Rule.DATA, Change.RESOLVED, CRITICAL),
     ]
+    assert {note.detail for note in told} == {CLOSED}
     assert policy.firing() == []
     assert policy.observe([], 1000) == []
     assert policy.gone(SCOPE, 1001) == []

@@ -6,7 +6,7 @@ import pytest
 
 from connectors.events import FailureReason
 from connectors.model import Section
-from tests.monitor.own_desk import OwnDesk, balance, position, reference, section, wallet
+from tests.monitor.own_desk import OwnDesk, balance, name, position, reference, section, wallet
 
 TOTAL = 10_000.0
 
@@ -133,7 +133,14 @@ def test_a_ledger_that_appears_or_vanishes_keeps_equity(quantity: float) -> None
     made.sections(one_btc(6000, quantity), eth)
     assert made.equity("USDC") == pytest.approx(TOTAL)
     assert made.pool("USDC").positions == 2
-    made.sections(section("xyz", 7000, 0.0, position("ETH", 100.0 * quantity, 4_000.0)))
+    made.refreshes()
+    eth = section("xyz", 7000, 0.0, position("ETH", 100.0 * quantity, 4_000.0))
+    made.sections(eth)
+    assert made.equity("USDC") == pytest.approx(TOTAL)
+    assert made.pool("USDC").positions == 2, "a frame that leaves out a dex with positions does not make it flat"
+    assert made.pool("USDC").reconciled is False
+    assert made.refreshes() == ["a frame left out this dex, which held positions"]
+    made.read(None, eth)
     assert made.equity("USDC") == pytest.approx(TOTAL)
     assert made.pool("USDC").positions == 1
 
@@ -334,3 +341,18 @@ def test_positions_that_settle_in_another_token_have_no_published_rule() -> None
     pool = made.pool("portfolio")
     assert pool.margin_ratio is None
     assert pool.failures[0].reason is FailureReason.UNSUPPORTED_MODE
+
+
+def test_debt_against_collateral_alone_has_a_distance_and_needs_a_living_price() -> None:
+    made = portfolio(net=-50_000.0, short=0.0)
+    pool = made.pool("portfolio")
+    assert pool.positions == 0
+    made.engine.distance_job(made.now_ns)()
+    pool = made.pool("portfolio")
+    # requirement 50,000 + 20; liquidated where it is 95 % of what 1,000 HYPE count for (82.5 %)
+    assert pool.worst_instrument == name("HYPE")
+    assert pool.worst_liquidation_price == pytest.approx(50_020.0 / 0.95 / 825.0)
+    made.now_ms += 16_000
+    stale = made.pool("portfolio")
+    assert stale.margin_ratio is None
+    assert stale.failures[0].reason is FailureReason.STALE_MARK
