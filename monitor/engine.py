@@ -24,7 +24,7 @@ from monitor.pool_arrays import PoolArrays, Scope, copied
 from monitor.reconcile import TOLERANCE, worst
 
 SHOWN_NS, TOLD_NS = 3_000_000_000, 1_000_000_000
-"""A liquidation price measured earlier is shown for the first, and trusted in an alert for the second."""
+"""A liquidation price measured earlier is shown for the first; an alert trusts it for the second, while nothing was traded."""
 
 _STATUS = {
     pool.MISSING_MARK: Failure(FailureReason.MISSING_MARK, "a held instrument has no mark yet"),
@@ -36,11 +36,26 @@ _STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The mark of the worst position's coin at which its pool is liquidated, as found at `at_ns`; NaN for none."""
+    """The mark of the worst position's coin at which its pool is liquidated; NaN for none.
+
+    Found at `at_ns`, for the pool as of its write number `written`; `above` says on which side of the mark it was.
+    """
 
     at_ns: int
+    written: int
     instrument: str
     price: float
+    above: bool
+
+    @classmethod
+    def of(cls, at_ns: int, written: int, instrument: str, mark: float, move: float) -> Measured:
+        """From the mark then and the relative move to the price."""
+        return cls(at_ns, written, instrument, mark * (1 + move), move > 0)
+
+    def move_from(self, mark: float) -> float | None:
+        """The relative move left from a later mark; None without one, or once the mark has passed the price (trading moved it)."""
+        move = self.price / mark - 1
+        return move if math.isfinite(move) and (move > 0) is self.above else None
 
 
 @dataclass(slots=True)
@@ -82,7 +97,7 @@ class Engine:
         return crossed
 
     def result(self, index: int, now_ns: int, *, measure: bool = False) -> PoolResult:
-        """The full result of one pool; with `measure` its distance is measured anew unless that was done within a second."""
+        """The full result of one pool; with `measure` its distance is measured anew unless that was just done."""
         book, arrays = self.book, self.arrays
         spec, (venue, account, _) = arrays.specs[index], arrays.scopes[index]
         failures = spec.failures
@@ -129,12 +144,13 @@ class Engine:
         for index, scope in arrays.scopes.items():
             instrument = self._worst_instrument(index)
             if arrays.margins.status[index] == pool.OK and instrument is not None:
-                wanted.append((index, scope, instrument, market.mark(instrument), *self._weights(index, self._coin(instrument))))
+                written, mark = arrays.written[index], market.mark(instrument)
+                wanted.append((index, scope, written, instrument, mark, *self._weights(index, self._coin(instrument))))
 
         def measure() -> None:
-            for index, scope, instrument, mark, marks, assets in wanted:
+            for index, scope, written, instrument, mark, marks, assets in wanted:
                 moves = distance.distance_to_ratio(index, 1.0, distance.SCAN, marks, assets, *held, tiers, prices, pools)
-                self._measured[scope] = Measured(now_ns, instrument, mark * (1 + _nearest(moves)))
+                self._measured[scope] = Measured.of(now_ns, written, instrument, mark, _nearest(moves))
 
         return measure
 
@@ -257,16 +273,16 @@ class Engine:
             return self._worst_instrument(index), 0.0
         scope = self.arrays.scopes[index]
         known = self._measured.get(scope)
-        if known is None or now_ns - known.at_ns > (TOLD_NS if measure else SHOWN_NS):
+        written = self.arrays.written[index]
+        if known is None or now_ns - known.at_ns > (TOLD_NS if measure else SHOWN_NS) or (measure and known.written != written):
             instrument, move = self.distance(index, 1.0) if measure else (self._worst_instrument(index), math.nan)
             if instrument is None:
                 return None, None
-            known = Measured(now_ns, instrument, self.book.market.mark(instrument) * (1 + move))
+            known = Measured.of(now_ns, written, instrument, self.book.market.mark(instrument), move)
             if measure:
                 self._measured[scope] = known
         # the price stays where it is while the mark moves towards it
-        move = known.price / self.book.market.mark(known.instrument) - 1
-        return known.instrument, move if math.isfinite(move) else None
+        return known.instrument, known.move_from(self.book.market.mark(known.instrument))
 
     def _worst_instrument(self, index: int) -> str | None:
         slot = int(self.arrays.margins.worst_position[index])

@@ -85,6 +85,9 @@ class PoolArrays:
     def __init__(self, market: Market) -> None:
         self.specs: dict[int, PoolSpec] = {}
         self.scopes: dict[int, Scope] = {}
+        self.writes = 0
+        """How often any pool was written; `written[row]` is what it was at that row's last write."""
+        self.written: dict[int, int] = {}
         self.positions, self.collateral = _positions(64), _collateral(8)
         self.pools, self.margins = _pools(16), _margins(16)
         self._market = market
@@ -120,6 +123,8 @@ class PoolArrays:
         if before is not None and bool(before.failures) != bool(spec.failures):
             self.margins.crossed[pool] = True
         self.specs[pool] = spec
+        self.writes += 1
+        self.written[pool] = self.writes
         self._slots[pool] = (positions, collateral)
 
     def release(self, scope: Scope) -> None:
@@ -128,7 +133,7 @@ class PoolArrays:
         self._free_slots(pool)
         self.pools.dirty[pool] = False
         self.margins.crossed[pool] = False
-        del self._slots[pool], self.specs[pool], self.scopes[pool]
+        del self._slots[pool], self.specs[pool], self.scopes[pool], self.written[pool]
         self._free[2].append(pool)
 
     def _add(self, scope: Scope, cuts: Sequence[float]) -> int:

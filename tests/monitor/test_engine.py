@@ -334,11 +334,16 @@ def test_between_measurements_the_mark_moves_towards_a_price_that_stays() -> Non
     assert moved.worst_distance == pytest.approx(3_800.0 / 0.98 / 3_950.0 - 1)
 
 
-def test_an_alerts_distance_is_measured_unless_that_was_just_done() -> None:
+def test_an_alerts_distance_is_measured_unless_that_was_just_done_and_nothing_was_traded() -> None:
     desk = isolated()
     row = desk.engine.arrays.row((VENUE, ACCOUNT, "iso:ETH"))
     assert desk.engine.result(row, desk.now_ns, measure=True).worst_distance == pytest.approx(3_800.0 / 0.98 / 4_000.0 - 1)
     assert desk.engine.result(row, desk.now_ns + engine_module.SHOWN_NS).worst_distance is not None, "and is shown afterwards"
+    desk.fill("ETH", -0.5, 4_000.0, 2000)
+    desk.pools()
+    traded = desk.engine.result(row, desk.now_ns, measure=True).worst_distance
+    assert traded is not None
+    assert traded < -0.04, "half the position is twice as far from its end"
 
 
 def test_a_measured_distance_keeps_the_instrument_it_is_of() -> None:
@@ -360,3 +365,10 @@ def test_results_are_in_the_order_of_their_scopes() -> None:
     rows = [position(symbol, 1.0, 100.0, isolated=0.0) for symbol in ("HYPE", "BTC", "ETH")]
     desk.read(wallet(), section("", 1000, 5.0, *rows))
     assert list(desk.pools()) == ["iso:BTC", "iso:ETH", "iso:HYPE", "main"]
+
+
+def test_a_price_the_mark_has_passed_is_not_shown() -> None:
+    measured = engine_module.Measured.of(0, 1, name("ETH"), 4_000.0, -0.02)
+    assert measured.move_from(3_960.0) == pytest.approx(3_920.0 / 3_960.0 - 1)
+    assert measured.move_from(3_900.0) is None
+    assert engine_module.Measured.of(0, 1, name("ETH"), 4_000.0, math.nan).move_from(4_000.0) is None
