@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import click
@@ -20,6 +20,7 @@ from connectors.errors import ConnectorError
 from connectors.events import AccountSnapshot, BorrowReserves, SpotPrices
 from connectors.hyperliquid.accounts import holds_nothing
 from connectors.hyperliquid.discovery import DiscoveredAccounts, discover
+from connectors.hyperliquid.reference import dex_names
 from connectors.hyperliquid.rest import HyperliquidRest
 from connectors.ratelimit import Budget
 from monitor.margin.hyperliquid import MODE_WORDS, VENUE
@@ -102,8 +103,9 @@ async def _check(settings: Settings, rest: HyperliquidRest, transports: Transpor
     if problems:
         console.print("  the clocks differ by more than 5 s: synchronise this machine (NTP)")
     problems += not await _check_websocket(settings, transports, console)
+    dexs = dex_names(await rest.perp_dexs())
     for account in settings.accounts:
-        problems += not await _check_account(account, rest, console)
+        problems += not await _check_account(account, dexs, rest, console)
     used = budget.statistics()
     console.print(f"request budget: {used.weight_used} of our {used.weight_limit} weight a minute used by this check")
     return 1 if problems else 0
@@ -124,15 +126,18 @@ async def _check_websocket(settings: Settings, transports: Transports, console: 
     return True
 
 
-async def _check_account(account: AccountSettings, rest: HyperliquidRest, console: Console) -> bool:
-    section = await rest.clearinghouse_state(account.address)
+async def _check_account(account: AccountSettings, dexs: Sequence[str], rest: HyperliquidRest, console: Console) -> bool:
+    sections = [await rest.clearinghouse_state(account.address, dex) for dex in dexs]
     wallet = await rest.spot_clearinghouse_state(account.address)
     word = await rest.user_abstraction(account.address)
-    if holds_nothing([section], wallet) and (remedy := await _not_an_account(account.address, rest)):
+    if holds_nothing(sections, wallet) and (remedy := await _not_an_account(account.address, rest)):
         console.print(f"{account.id}: {remedy}")
         return False
     pooled = " (pooled wallet)" if wallet.available_after_maintenance else ""
-    console.print(f"{account.id}: mode {word or 'not said'}{pooled}, {len(section.positions)} positions on the first dex")
+    counts = [len(section.positions) for section in sections]
+    console.print(
+        f"{account.id}: mode {word or 'not said'}{pooled}, {sum(counts)} positions on {sum(map(bool, counts))} of {len(dexs)} dexs"
+    )
     if word is not None and (mode := MODE_WORDS.get(word)) != (account.mode or mode or word):
         expected = f'"{account.mode}" is configured' if account.mode else "this version cannot margin it: update marginwatch"
         console.print(f"  the account's mode is {mode or word}, but {expected}")

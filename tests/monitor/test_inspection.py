@@ -159,7 +159,7 @@ async def test_check_live_tells_of_every_account(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "REST answers in" in printed
     assert "WebSocket answers" in printed
-    assert "atlas: mode default, 2 positions on the first dex" in printed
+    assert "atlas: mode default, 2 positions on 1 of 3 dexs" in printed
     assert "delphi: mode portfolioMargin (pooled wallet)" in printed
     assert "request budget:" in printed
     for address in ADDRESSES.values():
