@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.simulator.hyperliquid import demo_desk
+from connectors.simulator.hyperliquid import AccountPlan, HyperliquidVenue, MakerPlan, Market, PositionPlan, demo_desk
 from connectors.simulator.hyperliquid_desk import demo_plans
 from monitor.margin.result import Level
 from tests.monitor.simulated_desk import SimulatedDesk
@@ -71,3 +71,30 @@ def test_account_frames_alone_correct_what_lost_executions_left_wrong() -> None:
     for plan in watched.plans:
         gap, where = watched.worst_difference(plan)
         assert gap <= EXACT, where
+
+
+def test_an_account_in_an_upper_tier_falls_through_its_bound() -> None:
+    bound = 150_000_000.0
+    plan = AccountPlan(
+        "0x" + "f1" * 20,
+        "whale",
+        cash={"": 60_000_000.0},
+        positions=(PositionPlan("BTC", 1_900.0, 20), PositionPlan("ETH", -45_000.0, 15)),
+        makers=(MakerPlan("BTC", 5.0, 50_000.0, 1_950.0, 20),),
+    )
+    market = Market(11, "crash", 40.0, 1_790_000_000_000)
+    venue = HyperliquidVenue(market, [plan], seed=11, context_interval=STEP_S, funding_interval_s=7.0)
+    watched = SimulatedDesk(venue, [plan])
+    notionals = []
+    for _ in range(400):
+        watched.advance(STEP_S)
+        gap, where = watched.worst_difference(plan)
+        assert gap <= EXACT, where
+        (held,) = [leg for spec in watched.engine.arrays.specs.values() for leg in spec.legs if leg.instrument == "hyperliquid:BTC"]
+        notionals.append(held.quantity * watched.book.market.mark("hyperliquid:BTC"))
+    assert max(notionals) > 1.05 * bound
+    assert min(notionals) < 0.95 * bound
+    top = max(notionals)
+    tiers = watched.book.market.instruments["hyperliquid:BTC"].tiers
+    assert tiers[1].lower_bound == bound
+    assert top * tiers[1].maintenance_rate - tiers[1].deduction == pytest.approx(bound / 80 + (top - bound) / 40)
