@@ -19,6 +19,7 @@ from monitor.margin.result import PoolResult
 
 ANCHORS = {
     "maintenance_margin": "positions, margin tables",
+    "initial_margin": "positions, leverage",
     "equity": "cash, positions",
     "available": "wallet total, positions",
     "portfolio_margin_ratio": "positions, available",

@@ -195,7 +195,7 @@ class _Recordings:
         margin = FLOORED * row.positions
         if figure == "withdrawable" and recorded.orders:
             return 2e-6 * abs(row.venue)
-        if figure in ("maintenance_margin", "available"):
+        if figure in ("maintenance_margin", "initial_margin", "available"):
             return margin
         if not recorded.scaled:
             return 0.0

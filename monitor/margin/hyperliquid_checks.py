@@ -38,7 +38,10 @@ def check_standard(spec: PoolSpec, ledger: Ledger, market: Market) -> None:
 
 
 def check_maintenance(spec: PoolSpec, ledgers: list[Ledger], market: Market) -> list[Comparison]:
-    """`crossMaintenanceMarginUsed` of the ledgers together; the pool becomes a failure where a margin table is unknown."""
+    """`crossMaintenanceMarginUsed`, and `marginUsed` of cross positions, of the ledgers together.
+
+    The pool becomes a failure where a margin table is unknown.
+    """
     unknown(spec, market)
     computed = reported = 0.0
     told = False
@@ -51,7 +54,19 @@ def check_maintenance(spec: PoolSpec, ledgers: list[Ledger], market: Market) -> 
         return []
     comparison = compare("maintenance_margin", computed, reported)
     spec.adjust_maintenance = comparison.shortfall if math.isfinite(computed) else 0.0
-    return [comparison]
+    return [comparison, *_initial_margin(ledgers)]
+
+
+def _initial_margin(ledgers: list[Ledger]) -> list[Comparison]:
+    # `marginUsed` of a cross position is its notional over its leverage (notes 3.5); it is told in every mode
+    told = [
+        (abs(position.quantity) * position.mark / position.leverage, position.reported_margin_used)
+        for ledger in ledgers
+        if ledger.frame is not None
+        for position in ledger.frame.positions
+        if position.isolated_cash is None and position.leverage > 0 and position.reported_margin_used is not None
+    ]
+    return [compare("initial_margin", sum(ours for ours, _ in told), sum(reported for _, reported in told))] if told else []
 
 
 def check_available(spec: PoolSpec, anchor: Anchor, *, scale: float) -> list[Comparison]:

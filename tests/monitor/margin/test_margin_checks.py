@@ -118,6 +118,14 @@ def test_nothing_reported_is_neither() -> None:
     assert pool.reported_difference is None
 
 
+@pytest.mark.parametrize(("used", "reconciled"), [(10_000.0, True), (10_011.0, False)])
+def test_initial_margin_of_cross_positions(used: float, reconciled: bool) -> None:
+    desk = OwnDesk()
+    held = position("BTC", 1.0, 100_000.0, leverage=10.0, reported_margin_used=used)
+    desk.read(wallet(), section("", 1000, -90_000.0, held, maintenance_margin=1_250.0))
+    assert desk.pool("main").reconciled is reconciled
+
+
 def test_isolated_equity() -> None:
     desk = OwnDesk()
     held = position("BTC", 1.0, 100_000.0, isolated=-90_000.0, reported_margin_used=1_300.0)
