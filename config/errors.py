@@ -59,7 +59,7 @@ def dotted(location: Iterable[str | int]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean "address"?` for the nearest of the known words, else `; known: ...`."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = [name for name in names if name.lower() == word.lower()] or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f'; did you mean "{near[0]}"?'
     return f"; known: {', '.join(names)}" if names else ""
@@ -76,9 +76,9 @@ def masked(text: str) -> str:
     return _HEX.sub("…", text)
 
 
-def shown(value: object, *, secret: bool = False) -> str:
-    """A value with its TOML type for the "got" of a message; `secret` gives the type alone."""
-    kind = _kind(value)
+def shown(value: object, *, secret: bool = False, table: str = "a table") -> str:
+    """A value with its type for the "got" of a message; `secret` gives the type alone, `table` is the format's word for one."""
+    kind = _kind(value, table)
     if secret or not isinstance(value, str | bool | int | float):
         return kind
     if not isinstance(value, str):
@@ -89,13 +89,13 @@ def shown(value: object, *, secret: bool = False) -> str:
     return f'{kind} "{text if len(text) <= _LONGEST else text[:_LONGEST] + "…"}"'
 
 
-def _kind(value: object) -> str:
+def _kind(value: object, table: str) -> str:
     names: tuple[tuple[type, str], ...] = (
         (bool, "boolean"),
         (int, "integer"),
         (float, "number"),
         (str, "text"),
-        (dict, "a table"),
+        (dict, table),
         (list, "a list"),
     )
     for kind, name in names:

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from config.errors import Problem, did_you_mean, masked
+from config.portfolios import PortfolioDefaults, PortfolioSettings, complete_portfolios, portfolio_problems
 from config.secrets import Resolved, Secret, SecretError, resolve
+from config.tables import Alias, Table, problems_error
 
 LevelName = Literal["warning", "critical", "liquidation"]
 ModeName = Literal["standard", "unified", "portfolio_margin"]
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _LOOPBACK_NAMES = {"localhost"}
 
 
@@ -33,12 +33,6 @@ def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(address):
         raise ValueError(f"expected 0x and 40 hex digits (42 characters), got {len(text)} characters; copy the account's address again")
     return address
-
-
-def _alias(text: str) -> str:
-    if not _ALIAS.fullmatch(text) or text.lower().startswith("0x"):
-        raise ValueError("expected a short name of letters, digits, _ . - (at most 32, not an address): it is what alerts and pages show")
-    return text
 
 
 def _endpoint(*schemes: str) -> AfterValidator:
@@ -72,19 +66,7 @@ def _directory(path: Path, info: ValidationInfo) -> Path:
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Address = Annotated[str, AfterValidator(_address)]
-Alias = Annotated[str, AfterValidator(_alias)]
 Tags = Annotated[tuple[Alias, ...], Field(strict=False)]
-
-
-class Table(BaseModel):
-    """Base of every table: frozen, strictly typed, unknown keys and NaN or infinite numbers refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
-def problems_error(problems: list[Problem]) -> PydanticCustomError:
-    """Several problems below one table as one pydantic error; the loader takes them apart again."""
-    return PydanticCustomError("problems", "{text}", {"text": "; ".join(problem.message for problem in problems), "problems": problems})
 
 
 class _SecretHolder(Table):
@@ -296,20 +278,26 @@ def _is_http(url: str) -> bool:
 
 
 class Settings(Table):
-    """The whole configuration. At least one account; ids are unique, addresses are unique within a venue."""
+    """The whole configuration. At least one account; ids are unique, addresses are unique within a venue.
+
+    `portfolios` are complete: without any in the file there is one of all accounts, as `[portfolio]` says.
+    """
 
     monitor: MonitorSettings = MonitorSettings()
     defaults: DefaultSettings = DefaultSettings()
     alerts: AlertSettings = AlertSettings()
     venues: VenueSettings = VenueSettings()
     accounts: Annotated[tuple[AccountSettings, ...], Field(strict=False)] = ()
+    portfolio: PortfolioDefaults = Field(default_factory=lambda: PortfolioDefaults.model_validate({}))
+    portfolios: Annotated[tuple[PortfolioSettings, ...], Field(strict=False)] = ()
     receivers: Mapping[Alias, ReceiverSettings] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
-    def _inherit(cls, raw: Any) -> Any:
+    def _inherit(cls, raw: Any, info: ValidationInfo) -> Any:
         if not isinstance(raw, dict):
             return raw
+        raw = complete_portfolios(raw, info.context)
         defaults = raw.get("defaults", {})
         accounts = raw.get("accounts")
         if not isinstance(defaults, dict) or not isinstance(accounts, list):
@@ -321,6 +309,7 @@ class Settings(Table):
         if not self.accounts:
             raise problems_error([Problem("accounts", "no account to watch; add [[accounts]] with id, venue and address")])
         problems = [*_duplicates(self.accounts), *_unknown_receivers(self.alerts, self.receivers)]
+        problems += portfolio_problems(self.portfolios, {account.id for account in self.accounts})
         lowest = min(account.levels.warning for account in self.accounts)
         if self.alerts.hysteresis >= lowest:
             message = f"expected less than the lowest warning level {lowest:g}, got {self.alerts.hysteresis:g}"

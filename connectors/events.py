@@ -35,6 +35,11 @@ class FailureReason(StrEnum):
     MISSING_MARK = "MISSING_MARK"
     STALE_MARK = "STALE_MARK"
     MISSING_PRICE = "MISSING_PRICE"
+    MISSING_INDEX = "MISSING_INDEX"
+    MISSING_FX = "MISSING_FX"
+    MISSING_FORWARD = "MISSING_FORWARD"
+    MISSING_IV = "MISSING_IV"
+    MISSING_ENTRY = "MISSING_ENTRY"
     MISSING_ACCOUNT = "MISSING_ACCOUNT"
     STALE_ACCOUNT = "STALE_ACCOUNT"
     NOT_READY = "NOT_READY"
@@ -76,6 +81,49 @@ class MarkPrices:
 @dataclass(frozen=True, slots=True)
 class SpotPrices:
     """Spot marks in the venue's main stablecoin by asset name (UBTC, HYPE)."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    prices: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Volatilities:
+    """Implied volatilities of options as decimals (0.42), NaN for none; two equally long columns."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    instruments: list[str]
+    volatilities: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """USD forwards of one expiry per coin row: all options of (`coins[i]`, `expiries_ms[i]`) on that venue are priced on it."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    coins: list[str]
+    expiries_ms: list[int]
+    forwards: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPrices:
+    """USD index by coin."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    prices: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StablecoinPrices:
+    """USD per unit of a stablecoin."""
 
     venue: str
     feed: str
@@ -280,6 +328,10 @@ Event = (
     Instruments
     | MarkPrices
     | SpotPrices
+    | Volatilities
+    | Forwards
+    | IndexPrices
+    | StablecoinPrices
     | BorrowReserves
     | SectionsSnapshot
     | WalletSnapshot

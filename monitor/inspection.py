@@ -24,7 +24,7 @@ from connectors.hyperliquid.reference import dex_names
 from connectors.hyperliquid.rest import HyperliquidRest
 from connectors.ratelimit import Budget
 from monitor.margin.hyperliquid import MODE_WORDS, VENUE
-from monitor.snapshot import snapshot_document
+from monitor.saved_account import missing_for_portfolio, snapshot_document
 from monitor.venues import Transports, hyperliquid_budget, hyperliquid_config, hyperliquid_rest
 from monitor.verify import SideBySide, side_by_side
 
@@ -189,18 +189,21 @@ async def _verify(settings: Settings, rest: HyperliquidRest, save: Path | None) 
     instruments = reference.event(now_ns)
     snapshot = AccountSnapshot(VENUE, "account", now_ns, sections, wallet)
     prices = SpotPrices(VENUE, "rest", now_ns, {reserve.asset: reserve.oracle_price for reserve in reserves})
-    seen = side_by_side(instruments, snapshot, reserves=BorrowReserves(VENUE, now_ns, reserves), spot=prices, orders=orders)
+    lending = BorrowReserves(VENUE, now_ns, reserves)
+    seen = side_by_side(instruments, snapshot, reserves=lending, spot=prices, orders=orders)
+    missing: tuple[str, ...] = ()
     if save is not None:
-        document = snapshot_document(instruments, snapshot, seen, max(section.time_ms for section in sections))
+        document = snapshot_document(instruments, snapshot, seen, max(section.time_ms for section in sections), lending)
+        missing = missing_for_portfolio(document)
         try:
             save.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
         except OSError as error:
             _console().print(f"cannot write {save}: {error.strerror}; choose another file with --save")
             return 2
-    return _print_verified(seen, save)
+    return _print_verified(seen, save, missing)
 
 
-def _print_verified(seen: SideBySide, save: Path | None) -> int:
+def _print_verified(seen: SideBySide, save: Path | None, missing: tuple[str, ...]) -> int:
     console = _console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("pool", "figure", "ours", "venue's", "relative difference", "anchored on"):
@@ -215,4 +218,6 @@ def _print_verified(seen: SideBySide, save: Path | None) -> int:
         ratio = "no value: " + pool.failures[0].detail if pool.margin_ratio is None else f"ratio {100 * pool.margin_ratio:.2f} %"
         console.print(f"{pool.pool} ({pool.mode}): {ratio}")
     console.print(f"{len(seen.rows)} figures, {differ} differ by more than 0.1 %" + (f"; saved to {save}" if save else ""))
+    if missing:
+        console.print(f"for the portfolio method add to the saved file what the venue does not tell, in USD: {', '.join(missing)}")
     return 3 if differ or any(pool.margin_ratio is None for pool in seen.pools) else 0

@@ -69,13 +69,16 @@ def test_example_shows_the_defaults_and_every_setting(tmp_path: Path) -> None:
             found |= keys(value) if hasattr(type(field.default), "model_fields") else set()
         return found
 
+    assert (settings.portfolio, settings.portfolios) == (bare.portfolio, bare.portfolios)
     expected = keys(settings) | keys(settings.accounts[0]) | keys(settings.receivers["ops"])
+    expected |= keys(settings.portfolios[0]) | keys(settings.portfolio.eligibility)
     assert {key for key in expected if key not in text} == set()
 
 
 def test_commented_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    loud = "\n".join(line.removeprefix("# ") if line.startswith("# ") and line[2:].split(" ")[1:2] == ["="] else line for line in lines)
+    settings_shown = [line.startswith("# ") and (line[2:].split(" ")[1:2] == ["="] or line.startswith("# [[")) for line in lines]
+    loud = "\n".join(line.removeprefix("# ") if shown else line for line, shown in zip(lines, settings_shown, strict=True))
     for unwanted in ("token_env =", "url_env =", 'type = "log"'):
         assert unwanted in loud
         loud = loud.replace(unwanted, 'type = "webhook"' if unwanted.startswith("type") else f"# {unwanted}")
@@ -85,6 +88,9 @@ def test_commented_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     assert settings.accounts[0].levels.warning == 0.80
     assert settings.monitor.kernel_cache_dir == tmp_path / "cache"
     assert settings.receivers["ops"].url == Secret(HOOK)
+    (desk,) = settings.portfolios
+    assert (desk.id, desk.accounts, desk.parameters, desk.eligibility.coins) == ("desk", ("hl-main",), "house", ("BTC", "ETH"))
+    assert (desk.parameter_set.unit("BTC").price_range, desk.parameter_set.portfolio.safety_buffer) == (0.12, 0.05)
 
 
 def test_demo_needs_only_the_accounts(tmp_path: Path) -> None:
@@ -144,7 +150,7 @@ type = "log"
     ("text", "expected"),
     [
         ("monitr = 1\n" + ACCOUNT, 'monitr: unknown key; did you mean "monitor"?'),
-        ("zzz = 1\n" + ACCOUNT, "zzz: unknown key; known: accounts, alerts, defaults, monitor, receivers, venues"),
+        ("zzz = 1\n" + ACCOUNT, "zzz: unknown key; known: accounts, alerts, defaults, monitor, portfolio, portfolios, receivers, venues"),
         (ACCOUNT + "levels = { warn = 0.8 }", 'accounts[0].levels.warn: unknown key; did you mean "warning"?'),
         ("[venues.hyperliquid.stale_after_s]\ncontext = 3\n" + ACCOUNT, 'unknown key; did you mean "contexts"?'),
         ("[alerts]\nhysteresis = true\n" + ACCOUNT, "alerts.hysteresis: expected a number, got boolean true"),
@@ -349,6 +355,7 @@ def test_describe_shortens_addresses(tmp_path: Path) -> None:
         "listen 127.0.0.1:9876 (this machine only, no token)\n"
         "hyperliquid mainnet: https://api.hyperliquid.xyz wss://api.hyperliquid.xyz/ws, 25% of the per-IP limits\n"
         "account hl-main: hyperliquid 0xabcd…ef01, mode unified, levels 0.85 / 0.9 / 1, tags x\n"
+        "portfolio portfolio: accounts hl-main, parameters uta of 2026-11-21, not acknowledged (portfolio.eligibility.acknowledged)\n"
         "receiver ops: log, from critical, not used by [alerts]"
     )
     assert ADDRESS.lower() not in repr(read(tmp_path, text))

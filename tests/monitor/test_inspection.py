@@ -15,6 +15,7 @@ from config import load
 from connectors.simulator.hyperliquid import ADDRESSES, AccountPlan, HyperliquidServer, PositionPlan
 from connectors.simulator.hyperliquid_desk import demo_plans
 from monitor.inspection import check_live, discover_accounts, verify_account
+from monitor.snapshot import read_snapshot
 from tests.monitor.loopback_venue import settings_for, standing_venue
 
 MASTER = f"0x{0xD1:040x}"
@@ -101,6 +102,17 @@ async def test_verify_saves_what_it_read(capsys: pytest.CaptureFixture[str], tmp
     assert saved["as_of"] == "2026-09-21T14:13:21Z", "the venue's time, not ours"
     assert str(path.name) in capsys.readouterr().out.replace("\n", "")
     assert ADDRESSES["atlas"] not in path.read_text()
+    assert read_snapshot(path).accounts[0].id == "account"
+
+
+async def test_verify_says_what_the_portfolio_method_still_needs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plan = AccountPlan(MASTER, "one", cash={"": 1e6}, positions=(PositionPlan("DOGE", 100.0, 10),))
+    async with standing_venue([plan]) as server:
+        assert await verified(server, MASTER, tmp_path / "one.json") == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "add to the saved file what the venue does not tell, in USD: fx.USDC, index.DOGE, accounts[0].equity" in printed
+        assert await verified(server, MASTER) == 0
+    assert "portfolio method" not in capsys.readouterr().out
 
 
 async def test_a_difference_is_seen_and_is_not_a_success(capsys: pytest.CaptureFixture[str]) -> None:
