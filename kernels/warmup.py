@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from kernels import distance, pool
+from kernels import attribution, breakdown, distance, layout, pool, portfolio, portfolio_distance, stress
 from kernels._jit import forbid_compilation
 
 
@@ -38,3 +40,47 @@ def warm_up(*, forbid: bool = True) -> None:
     distance.distance_to_ratio(0, 1.0, distance.SCAN, np.ones(1), np.ones(1), positions, collateral, tiers, prices, pools)
     if forbid:
         forbid_compilation()
+
+
+def warm_up_portfolio() -> None:
+    """Run every kernel of the portfolio method once, on a book of one option."""
+    one = {name: np.zeros(1, getattr(layout, name.upper())) for name in ("coin", "instrument", "expiry", "leg", "order", "series", "unit")}
+    one |= {name: np.zeros(1, getattr(layout, name.upper())) for name in ("portfolio", "cash", "rules")}
+    for name, fields in _NO_MORE.items():
+        for field in fields:
+            one[name][field] = -1
+    one["rules"]["nodes"] = one["rules"]["ordinary"] = one["coin"]["nodes"] = 3
+    one["coin"]["index"] = one["instrument"]["forward"] = one["instrument"]["strike"] = 100.0
+    one["instrument"]["kind"], one["instrument"]["volatility"], one["leg"]["quantity"] = layout.OPTION, 0.5, -1.0
+    one["series"]["has_options"] = True
+    book = layout.Book(
+        one["rules"], one["coin"], np.zeros(1, stress.PRICING), one["instrument"], one["expiry"], one["leg"], one["order"],
+        one["series"], one["unit"], one["portfolio"], one["cash"], np.ones(1), np.array([[-0.1, 0.0, 0.1]]), np.zeros((1, 4, 16)),
+        np.zeros((1, 16)), np.zeros((1, 3, 16)), np.zeros((1, 3, 1)), np.zeros((1, 3, 3)), np.zeros((5, 4), np.int32),
+        np.zeros(5, np.int32),
+    )  # fmt: skip
+    book.pricing["vol_cap"] = 5.0
+    stress.set_clock(0, 0, book.expiries, book.nodes, book.pricing, book.scenarios)
+    portfolio.move_forwards(np.zeros(1, np.int32), 100.0, book.instruments, book.queue, book.queued)
+    portfolio.evaluate(book)
+    breakdown.unit_curves(0, 0, book, np.zeros((breakdown.ROWS, 3)))
+    breakdown.joint_losses(0, 0, book)
+    breakdown.unit_greeks(0, 0, book)
+    breakdown.leg_notionals(0, book, np.zeros(1))
+    breakdown.unit_choice(0, 0, book)
+    attribution.contributions(0, 0, book, np.zeros(1), np.zeros(2))
+    attribution.margin_without(0, book)
+    attribution.margin_alone(0, 0, 0, 0, book)
+    copies: list[Any] = [array.copy() for array in book]
+    trial = layout.Book(*copies)
+    portfolio_distance.distances(0, np.ones(1), np.array([-0.1, 0.0, 0.1]), np.ones(1), book, trial, np.zeros((1, 2)))
+
+
+_NO_MORE = {
+    "coin": ("first_cash",),
+    "instrument": (),
+    "leg": ("next", "next_of_instrument", "first_order"),
+    "series": ("next",),
+    "unit": ("next", "next_of_coin"),
+    "portfolio": ("first_cash",),
+}

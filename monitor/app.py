@@ -29,6 +29,7 @@ from monitor.margin.hyperliquid import VENUE, HyperliquidAccount, HyperliquidRul
 from monitor.margin.pools import WHOLE_ACCOUNT
 from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
+from monitor.stress.book import StressBook
 
 _log = logging.getLogger("marginwatch.app")
 
@@ -116,6 +117,8 @@ class Application:
         self.engine = Engine(self.book, settings.defaults.reconcile_tolerance)
         self.policy = AlertPolicy(build_policy_config(settings))
         self.dispatcher = Dispatcher(receivers)
+        self.stress_books: list[StressBook] = []
+        """Books of the portfolio method, one a parameter set; none until a venue feeds portfolios."""
         self.connectors = list(connectors(self.receive))
         self.timings = Timings()
         self.notifications: deque[Notification] = deque(maxlen=HISTORY)

@@ -114,7 +114,8 @@ class Market:
 
     def asset_price(self, venue: str, asset: str) -> float:
         """Estimated borrow price of a collateral asset, NaN while unknown (see `_estimate`)."""
-        return float(self._asset_price[self.asset_row(venue, asset)])
+        row = self.asset_row(venue, asset)  # which may replace the array
+        return float(self._asset_price[row])
 
     def asset_name(self, venue: str, token: int) -> str | None:
         """Name of a venue's token number."""

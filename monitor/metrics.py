@@ -21,6 +21,7 @@ from connectors.events import FeedStatus
 from monitor.app import SECOND_NS, Application
 from monitor.margin.result import PoolResult
 from monitor.status import clock_offset_s
+from monitor.stress.metrics import StressCollector
 
 POOL = ("venue", "account", "pool")
 FEED = ("venue", "feed", "account")
@@ -77,6 +78,7 @@ class Collector:
         self._connectors: list[tuple[str, dict[str, Any]]] = []
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
+        self.registry.register(StressCollector(lambda: app.stress_books))
 
     def snapshot(self) -> None:
         """Take what the next `collect` renders."""

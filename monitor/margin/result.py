@@ -1,11 +1,14 @@
-"""The one result type that every margin method yields."""
+"""What every margin method yields, and the interface by which callers treat all methods alike."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Protocol
 
 from connectors.events import FailureReason
+from monitor.reconcile import Comparison
 
 
 class Level(IntEnum):
@@ -39,6 +42,62 @@ class Failure:
     detail: str
 
 
+class MarginResult(Protocol):
+    """What the results of all methods have in common: one pool or portfolio at one instant, in one money.
+
+    A figure is None where `failures` says why; `margin_ratio` is 1.0 where the venue or the model would liquidate, and
+    `excess` what equity has above the point where that happens.
+    """
+
+    @property
+    def equity(self) -> float | None:
+        """What carries the margin."""
+        ...
+
+    @property
+    def maintenance_margin(self) -> float | None:
+        """What has to be carried."""
+        ...
+
+    @property
+    def initial_margin(self) -> float | None:
+        """What opening it takes."""
+        ...
+
+    @property
+    def margin_ratio(self) -> float | None:
+        """The ratio, +inf without equity."""
+        ...
+
+    @property
+    def excess(self) -> float | None:
+        """Equity left above the requirement."""
+        ...
+
+    @property
+    def level(self) -> Level:
+        """Alert level of the ratio; OK says nothing while there are failures."""
+        ...
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Why there is no figure."""
+        ...
+
+
+class MarginMethod(Protocol):
+    """A margin method over whatever it was built for: live state, or a document."""
+
+    @property
+    def name(self) -> str:
+        """Name as documents write it: `portfolio`, `cross`, or the venue whose own rule it is."""
+        ...
+
+    def results(self) -> Sequence[MarginResult]:
+        """The results now, one a portfolio or a pool."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PoolResult:
     """Margin of one pool at one instant; money in `asset` (the pool's own token).
@@ -50,7 +109,8 @@ class PoolResult:
     `last_margin_ratio` is the last ratio known, shown (never alarmed) while `failures` or `stale` say it no longer holds.
     `worst_distance` is the signed relative move of the worst position's coin at which the pool is liquidated, and
     `worst_liquidation_price` its mark there.
-    `reconciled` compares with the venue's last own figures: None while there is nothing to compare with.
+    `reconciled` compares with the venue's last own figures: None while there is nothing to compare with. `comparisons` are
+    these figures, ours and the venue's, where a caller asked for them.
     """
 
     venue: str
@@ -79,6 +139,7 @@ class PoolResult:
     reported_difference: float | None = None
     stale: bool = False
     failures: tuple[Failure, ...] = field(default=())
+    comparisons: tuple[Comparison, ...] = ()
 
     @property
     def scope(self) -> tuple[str, str, str]:
