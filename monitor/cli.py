@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 PACKAGES = ("config", "kernels", "connectors", "monitor")
 
+_SAVE_HELP = (
+    "Save what was read as a snapshot, to be recomputed or sent to a colleague. The portfolio method needs more than the venue "
+    "tells: the command names what to add (fx of stablecoins, index of coins, the account's equity in USD)."
+)
+_FORMAT_HELP = "JSON: the report document, an array of them with several sets. Text: for people, several sets side by side."
+_SETS_HELP = "Parameter set: a shipped name or a TOML file; several times for several, default the snapshot's own."
+
 
 def foreign_packages(root: Path) -> list[str]:
     """Names among our packages that Python resolves to somebody else's code, with where it found them."""
@@ -92,12 +99,36 @@ def discover(address: str, network: str, rest_url: str | None) -> None:
 @click.argument("address", metavar="0xADDRESS")
 @click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True)
 @click.option("--rest-url", help="Another endpoint (proxy, simulator).")
-@click.option("--save", type=click.Path(path_type=Path), help="Save what was read, to be verified again or sent to a colleague.")
+@click.option("--save", type=click.Path(path_type=Path), help=_SAVE_HELP)
 def verify(address: str, network: str, rest_url: str | None, save: Path | None) -> None:
     """Read a live account (no key needed) and print our figure beside every figure of the venue."""
     from monitor.inspection import verify_account
 
     sys.exit(verify_account(address, network, rest_url, save))
+
+
+@cli.command()
+@click.argument("path", metavar="SNAPSHOT", type=click.Path(path_type=Path))
+@click.option("--parameters", "sets", multiple=True, metavar="NAME|FILE", help=_SETS_HELP)
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration whose [portfolio.eligibility] applies; without it none.")
+@click.option("--format", "form", type=click.Choice(["json", "text"]), default="json", show_default=True, help=_FORMAT_HELP)
+def report(path: Path, sets: tuple[str, ...], config: Path | None, form: str) -> None:
+    """Margin of every portfolio of a saved snapshot. Exit 0: all have a value, 3: one has none, 2: a file cannot be used."""
+    from monitor.report.command import run_report
+
+    sys.exit(run_report(path, sets, config, form))
+
+
+@cli.command()
+@click.argument("path", metavar="SNAPSHOT", type=click.Path(path_type=Path))
+@click.option("--parameters", "sets", multiple=True, metavar="NAME|FILE", help=_SETS_HELP)
+@click.option("--portfolio", metavar="ID", help="This portfolio alone.")
+@click.option("--coin", "coins", multiple=True, metavar="COIN", help="This unit alone; may be given several times.")
+def explain(path: Path, sets: tuple[str, ...], portfolio: str | None, coins: tuple[str, ...]) -> None:
+    """Print every formula of the portfolio method with its numbers for a saved snapshot, checked against the engine's figures."""
+    from monitor.report.command import run_explain
+
+    sys.exit(run_explain(path, sets, portfolio, coins))
 
 
 @cli.command()
