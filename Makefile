@@ -12,7 +12,7 @@ SOURCES := config kernels connectors monitor tests bench
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-kernels check parity bench e2e lock clean
+.PHONY: help setup setup-test setup-bench demo test test-kernels check parity bench e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -39,10 +39,10 @@ check: setup-test ## lint, format, types and floors
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_floors.py tests/test_repository.py
 
-parity: setup-test ## our figures against the venues' recorded ones
+parity: setup-test ## our figures against recorded and published ones
 	@$(BIN)/python -m tests.parity $(ARGS)
 
-bench: setup-test ## benchmarks
+bench: setup-bench ## benchmarks, beside the usual libraries
 	@$(BIN)/python -m bench $(ARGS)
 
 e2e: setup-test ## end-to-end tests: the whole program and real servers
@@ -52,6 +52,9 @@ setup: $(VENV)/.package
 	@:
 
 setup-test: $(VENV)/.package $(VENV)/.test
+	@:
+
+setup-bench: setup-test $(VENV)/.bench
 	@:
 
 $(VENV)/.made:
@@ -78,6 +81,11 @@ $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	@$(PIP) --require-hashes -r requirements/test.txt
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.test requirements/bench.txt
+	@echo 'set-up: installing the pinned packages of requirements/bench.txt'
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 lock: setup-test ## pin the newest allowed versions into requirements/
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 		echo 'lock with the oldest supported Python, whose pins suit the newer ones too: "make clean lock PYTHON=python3.11"' >&2; exit 1; }
@@ -87,6 +95,8 @@ lock: setup-test ## pin the newest allowed versions into requirements/
 	@$(COMPILE) --upgrade -o requirements/run.txt pyproject.toml
 	@echo 'lock: requirements/test.txt'
 	@$(COMPILE) --upgrade --extra test --extra dev -c requirements/build.txt -c requirements/run.txt -o requirements/test.txt pyproject.toml
+	@echo 'lock: requirements/bench.txt'
+	@$(COMPILE) --upgrade --extra bench -c requirements/run.txt -c requirements/test.txt -o requirements/bench.txt pyproject.toml
 
 clean: ## remove the set-up and every cache
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

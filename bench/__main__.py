@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
-from bench import scrape, soak, tick
-
-BENCHES = {"tick": tick.main, "scrape": scrape.main, "soak": soak.main}
+BENCHES = ("tick", "scrape", "pricing", "portfolio", "start", "soak")
 
 
 def main() -> int:
@@ -17,8 +16,8 @@ def main() -> int:
         print(f"no benchmark {unknown[0]}; there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     for name in names:
-        print(f"== {name}")
-        BENCHES[name]()
+        print(f"== {name}", flush=True)
+        importlib.import_module(f"bench.{name}").main()
     return 0
 
 

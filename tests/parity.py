@@ -1,6 +1,9 @@
-"""`make parity`: every recorded Hyperliquid account set through the live path, our figures beside the venue's.
+"""`make parity`: our figures beside those of venues, of published examples and of references.
 
-A figure passes when it equals the venue's to half a unit of the last digit the venue printed, plus what the venue itself
+Three parts: every recorded Hyperliquid account set through the live path (this module), the golden examples of the margin model
+(`tests.golden`), option prices and greeks (`tests.option_references`).
+
+A figure of a venue passes when it equals the venue's to half a unit of the last digit the venue printed, plus what the venue itself
 rounds away before: it floors every position's margin to 1e-6. Sets marked `scaled` were multiplied by an unknown constant
 by their publisher after that rounding and printed to ten digits, so inputs are only known to that.
 """
@@ -26,6 +29,7 @@ from connectors.model import Balance, Instrument, InstrumentKind, MarginMode, Or
 from kernels.pool import pool_ratio, require
 from monitor.margin.hyperliquid import USDC, VENUE
 from monitor.verify import Row, side_by_side
+from tests import golden, option_references
 
 FLOORED = 1e-6
 """The venue keeps perpetual money in millionths and floors each position's margin (seen on the unscaled recordings)."""
@@ -367,18 +371,47 @@ def _table(lines: list[Verdict]) -> Table:
 
 
 def main() -> int:
-    """Print the table; 0 when every checked figure equals the venue's, 1 when one differs, 2 without recordings."""
+    """Print the tables; 0 when every checked figure equals the venue's, 1 when one differs, 2 without recordings or examples."""
     folder = recordings()
-    if not (folder / "hyperliquid").is_dir():
-        print(f"no recordings at {folder}: set MARGINWATCH_RECORDINGS to the folder that holds hyperliquid/", file=sys.stderr)
+    examples = golden.path_beside(folder)
+    absent = [path for path in (folder / "hyperliquid", folder / "deribit", examples) if not path.exists()]
+    if absent:
+        remedy = "set MARGINWATCH_RECORDINGS to the folder that holds hyperliquid/ and deribit/, with golden/ beside it"
+        print(f"no recordings at {absent[0]}: {remedy}", file=sys.stderr)
         return 2
+    console = Console(width=250 if not sys.stdout.isatty() else None)
+    failed = [_venues(console, folder), _examples(console, examples), _options(console, folder / "deribit")]
+    return 1 if any(failed) else 0
+
+
+def _venues(console: Console, folder: Path) -> int:
     lines = verdicts(folder)
-    Console(width=250 if not sys.stdout.isatty() else None).print(_table(lines))
+    console.print(_table(lines))
     checked = [line for line in lines if line.allowed is not None]
     failed = [line for line in checked if not line.passed]
     print(f"{len(checked)} figures checked in {len({line.set for line in lines})} sets: {len(failed)} differ")
     print(f"{len(lines) - len(checked)} more are shown but not checked, each with its reason")
-    return 1 if failed else 0
+    return len(failed)
+
+
+def _examples(console: Console, path: Path) -> int:
+    examples = golden.read(path)
+    lines = golden.lines(examples, golden.computed(examples))
+    console.print(golden.table(lines))
+    failed = [line for line in lines if not line.passed]
+    cells = sum(line.cells for line in lines)
+    print(f"{cells} figures checked in {len(lines)} lines of {len(examples)} golden examples: {len(failed)} lines differ")
+    return len(failed)
+
+
+def _options(console: Console, folder: Path) -> int:
+    lines = option_references.summaries(folder)
+    console.print(option_references.table(lines))
+    failed = [line for line in lines if not line.passed]
+    # the first line of a source is about all its rows
+    rows = sum({line.source: line.rows for line in reversed(lines)}.values())
+    print(f"{rows} options of {len({line.source for line in lines})} sources checked in {len(lines)} lines: {len(failed)} lines differ")
+    return len(failed)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""`make parity`: every recorded figure equals the venue's, and the check is able to fail."""
+"""`make parity`: every recorded figure equals the venue's, every example and reference is met, and the check is able to fail."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import parity
+from tests import golden, option_references, parity
 
 LEAST_CHECKED = 55
 
@@ -118,6 +119,48 @@ def test_exit_code(
     out = capsys.readouterr().out
     assert ("DIFFERS" in out) is bool(code)
     assert f"sets: {code} differ" in out
+
+
+def test_examples_and_options_are_part_of_it(recordings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MARGINWATCH_RECORDINGS", str(recordings))
+    assert parity.main() == 0
+    out = capsys.readouterr().out
+    assert "golden examples: 0 lines differ" in out
+    assert "3478 options of 3 sources checked in" in out
+    for name, owner, told in (("computed", golden, "golden examples: 1 lines differ"), ("summaries", option_references, "lines: 1 lines")):
+        with monkeypatch.context() as changed:
+            changed.setattr(owner, name, spoilt(getattr(owner, name)))
+            assert parity.main() == 1
+            assert told in capsys.readouterr().out
+
+
+def spoilt(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same with one figure that is wrong."""
+
+    def wrong(source: Any) -> Any:
+        found = compute(source)
+        if isinstance(found, dict):
+            return {**found, "BYBIT-09": {"assetIM": 0.0}}
+        return [replace(found[0], difference=1.0), *found[1:]]
+
+    return wrong
+
+
+@pytest.mark.parametrize("name", ["hyperliquid", "deribit", "uta_examples.json"])
+def test_what_is_missing_is_named(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = tmp_path / "fixtures"
+    (tmp_path / "golden").mkdir()
+    folder.mkdir()
+    for path in (folder / "hyperliquid", folder / "deribit", golden.path_beside(folder)):
+        if path.name != name:
+            path.symlink_to(recordings / path.name if path.parent == folder else golden.path_beside(recordings))
+    monkeypatch.setenv("MARGINWATCH_RECORDINGS", str(folder))
+    assert parity.main() == 2
+    err = capsys.readouterr().err
+    assert name in err.partition(":")[0]
+    assert "MARGINWATCH_RECORDINGS" in err
 
 
 def test_without_recordings_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
