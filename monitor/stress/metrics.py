@@ -24,7 +24,10 @@ class StressCollector:
         self._books = books
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, with a sample for each parameter set or portfolio."""
+        """Every family, with a sample for each parameter set or portfolio; none without books."""
+        books = self._books()
+        if not books:
+            return
         drift = GaugeMetricFamily(
             "marginwatch_portfolio_drift_ratio",
             "Largest relative difference ever measured between incremental and full evaluation.",
@@ -34,7 +37,7 @@ class StressCollector:
         labels = ("portfolio", "parameters")
         valid = GaugeMetricFamily("marginwatch_portfolio_valid", "1 while the margin ratio is known.", labels=labels)
         figures = [(column, GaugeMetricFamily(f"marginwatch_portfolio_{name}", text, labels=labels)) for name, column, text in _FIGURES]
-        for book in self._books():
+        for book in books:
             name, table = book.parameters.name, book.tables.portfolios.table
             drift.add_metric((name,), book.statistics.drift)
             evaluations.add_metric((name,), book.statistics.portfolios)
