@@ -124,6 +124,31 @@ class Desk:
         """The index of BTC."""
         return IndexPrices("deribit", "bench", 0, {"BTC": 1e5 * (1 + (step % 11 - 5) / 1e4)})
 
+    def fill(self, step: int) -> None:
+        """One account's execution in a perpetual."""
+        self.book.accounts.set_position("a0", PositionRow(instrument=self.listed[1].id, quantity=1.0 + step % 7, entry=1e5))
+
+    def order(self, step: int) -> None:
+        """One account's resting orders in a perpetual."""
+        resting = OrderRow(instrument=self.listed[1].id, quantity=1.0 + step % 7, limit_price=1e5)
+        self.book.accounts.set_orders("a0", self.listed[1].id, [resting])
+
+    def balance(self, step: int) -> None:
+        """One account's balances."""
+        self.book.accounts.set_money("a0", [BalanceRow(asset="USDC", total=5e6 + step)], (), None)
+
+    def measure_changes(self, change: Callable[[int], None], count: int) -> tuple[float, float, float]:
+        """As `measure`, of changes of an account."""
+        told = np.empty(count)
+        before = self.book.statistics.portfolios
+        for step in range(count):
+            begin = time.perf_counter_ns()
+            change(step)
+            self.book.evaluate()
+            told[step] = time.perf_counter_ns() - begin
+        p50, p99 = np.percentile(told / 1000, [50, 99])
+        return float(p50), float(p99), (self.book.statistics.portfolios - before) / count
+
     def measure(self, tick: Callable[[int], object], count: int) -> tuple[float, float, float]:
         """(p50, p99, portfolios a tick) of `count` ticks, microseconds."""
         events = [tick(step) for step in range(count)]
@@ -169,6 +194,8 @@ def main() -> None:
         ticks = {"linear": desk.linear_tick, "forward, 400 options": desk.forward_tick, "one volatility": desk.volatility_tick}
         for label, tick in (ticks | {"index": desk.index_tick}).items():
             _add(table, name, "60 perpetuals, 400 options", label, desk.measure(tick, 2000))
+        for label, change in {"fill": desk.fill, "order": desk.order, "balance": desk.balance}.items():
+            _add(table, name, "60 perpetuals, 400 options", label, desk.measure_changes(change, 1000))
     uta = load_parameters("uta")
     for count in (10, 100, 1_000, 10_000):
         desk = Desk(uta, [*perpetuals(3), *options(count)])

@@ -56,11 +56,11 @@ def account_failures(book: StressBook, portfolio: int) -> list[Failure]:
         if name not in accounts.states:
             found.append(Failure(FailureReason.MISSING_ACCOUNT, f"nothing is known yet of account {name}"))
             continue
-        for instrument in accounts.unlisted(accounts.states[name].row):
+        for instrument in sorted(accounts.states[name].unlisted):
             text = f"{name} has {instrument}, which is not listed: waiting for the venue's instruments"
             found.append(Failure(FailureReason.UNKNOWN_INSTRUMENT, text))
         if accounts.states[name].refused == layout.MISSING_ENTRY:
             found.append(failure_of(layout.MISSING_ENTRY, name))
-        if accounts.states[name].row.equity is None or accounts.states[name].row.debts:
+        if accounts.states[name].told_row.equity is None or accounts.states[name].told_row.debts:
             found += [failure_of(status, asset) for asset, status in accounts.unpriced(name)]
     return found

@@ -15,7 +15,7 @@ from tests.reference.equity import borrow, equity, im_rate
 from tests.reference.margin_model import HOUSE, UTA, ParameterSet, cash_to_safety, distance, evaluate, moved, result_of, venue_out
 from tests.reference.portfolio import Result
 
-BOOKS = range(60)
+BOOKS = range(30)
 SETS = pytest.mark.parametrize("parameters", [UTA, HOUSE], ids=lambda parameters: parameters.name)
 
 
