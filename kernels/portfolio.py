@@ -34,6 +34,9 @@ from kernels.series import sum_series
 from kernels.stress import price_rows
 from kernels.unit import evaluate_unit, stressed_collateral
 
+NOTHING = 1e-12
+"""Equity below this share of what it is the difference of is rounding, and 0."""
+
 
 @jit_inlined
 def queue_portfolio(portfolio: int, book: Book) -> None:
@@ -225,6 +228,7 @@ def _total(portfolio: int, cash: float, borrow: float, initial_borrow: float, bo
     out = book.portfolios[portfolio]
     rules = book.rules[0]
     equity = out["anchor"] + cash
+    size = abs(out["anchor"]) + abs(cash)
     liquidity = gross = net = 0.0
     flagged = 0
     has_orders = False
@@ -232,12 +236,15 @@ def _total(portfolio: int, cash: float, borrow: float, initial_borrow: float, bo
     while unit >= 0:
         held = book.units[unit]
         equity += held["value"]
+        size += abs(held["value"])
         liquidity += held["liquidity"]
         gross += held["gross_notional"]
         net += held["net_notional"]
         flagged += held["flagged"]
         has_orders = has_orders or held["has_orders"]
         unit = held["next"]
+    if abs(equity) <= NOTHING * size:
+        equity = 0.0
     best = best_initial = -math.inf
     # without offset between coins and without buffer each unit's own binding group is the worst choice for both margins
     is_plain = rules["correlation_shift"] >= 1.0 and rules["safety_buffer"] == 0.0
@@ -269,6 +276,9 @@ def _total(portfolio: int, cash: float, borrow: float, initial_borrow: float, bo
     out["gross_notional"], out["net_notional"] = gross, net
     out["ratio"] = margin_ratio(out["maintenance"], equity)
     out["initial_ratio"] = margin_ratio(out["initial"], equity)
+    if equity < 0.0 and out["first_unit"] >= 0:
+        # whatever is held, nothing is left to carry it
+        out["ratio"] = out["initial_ratio"] = math.inf
     if not math.isfinite(best + best_initial):
         out["status"] = NOT_FINITE
     if out["equity_status"] == OK and not math.isfinite(equity):

@@ -118,13 +118,15 @@ class Result:
     @property
     def margin_ratio(self) -> float | None:
         """MM / equity."""
-        return ratio(self.maintenance_margin, self.equity)
+        return ratio(self.maintenance_margin, self.equity, held=bool(self.units))
 
 
-def ratio(margin: float | None, own: float | None) -> float | None:
-    """Margin over equity: 0 without margin, infinite without equity."""
+def ratio(margin: float | None, own: float | None, *, held: bool = False) -> float | None:
+    """Margin over equity: 0 without margin, infinite without equity, or with less than none where anything is `held`."""
     if margin is None or own is None:
         return None
+    if own < 0.0 and held:
+        return math.inf
     if margin == 0.0:
         return 0.0
     return margin / own if own > 0.0 else math.inf

@@ -389,3 +389,24 @@ def test_thousands_of_options_against_the_reference() -> None:
     comparison = Comparison()
     comparison.add(result(source), margin_model.evaluate(source, REFERENCE["uta"])["p"], "many")
     assert not comparison.differences
+
+
+def test_equity_below_nothing_is_no_comfort_even_where_the_margin_is_none() -> None:
+    # worthless options at expiry: no margin, and a debt
+    row = option("v:option", "call", 10.0 * BTC, 0)
+    found = result(document([row], [account(positions=[held("v:option", 1.0)], equity=-5e3)]))
+    assert (found.maintenance_margin, found.margin_ratio, found.level) == (0.0, math.inf, Level.BREACH)
+    assert result(document([row], [account(equity=-5e3)])).margin_ratio == 0.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equity_that_cancels_is_nothing(seed: int) -> None:
+    # told as 0 in all, while position and anchor of each are large and rounded
+    rng = random.Random(seed)
+    equities = [rng.uniform(-1e6, 1e6) for _ in range(6)]
+    accounts = [
+        account(str(number), [held("v:perp", rng.uniform(1.0, 3.0), entry=rng.uniform(0.5, 2.0) * BTC)], equity=equity)
+        for number, equity in enumerate([*equities, -math.fsum(equities)])
+    ]
+    found = result(document([perpetual()], accounts))
+    assert (found.equity, found.margin_ratio) == (0.0, math.inf)
