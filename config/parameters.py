@@ -1,6 +1,7 @@
 """Parameter sets of the portfolio method (spec: margin model, section 10): typed, dated, and every error with its remedy.
 
     load_parameters("uta")            a shipped set, or a TOML file of the user's
+    problems_under("base", error)     what is wrong with a set, as problems of the file that names it
     ParameterSet.unit("BTC")          the numbers of one coin
     ParameterSet.with_overrides(...)  the same set with some numbers replaced
 
@@ -204,6 +205,21 @@ def load_parameters(name_or_path: str, *, base_dir: Path | None = None) -> Param
     return _load(name_or_path, base_dir or Path(), ())
 
 
+def problems_under(key: str, error: ConfigError) -> list[Problem]:
+    """The problems that `load_parameters` raised, as problems of the file that names the set under `key`."""
+    if isinstance(error, _UnknownName):
+        return [Problem(key, problem.message) for problem in error.problems]
+    return [Problem(key, line) for line in str(error).splitlines()]
+
+
+class _UnknownName(ConfigError):
+    pass
+
+
+class _Circle(ConfigError):
+    pass
+
+
 class _File(Table):
     name: Name
     dated: datetime.date
@@ -218,13 +234,19 @@ def _load(name_or_path: str, base_dir: Path, above: tuple[Path, ...]) -> Paramet
     file = path.resolve()
     if file in above:
         chain = " -> ".join(one.name for one in (*above[above.index(file) :], file))
-        raise ConfigError(source, [Problem("base", f"the sets inherit from each other in a circle ({chain}); remove one `base`")])
+        raise _Circle(source, [Problem("base", f"the sets inherit from each other in a circle ({chain}); remove one `base`")])
     raw = read_toml(path, source, missing=f"name a parameter file that exists, or a shipped set: {', '.join(shipped_parameters())}")
     try:
         content = _File.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(source, problems_of(error, _File)) from None
-    base = _load(content.base, path.parent, (*above, file)) if content.base is not None else None
+    try:
+        base = _load(content.base, path.parent, (*above, file)) if content.base is not None else None
+    except _Circle:
+        # The chain in its message names every file there is to mend.
+        raise
+    except ConfigError as error:
+        raise ConfigError(source, problems_under("base", error)) from None
     return _resolved(content, base, source)
 
 
@@ -236,7 +258,7 @@ def _located(name_or_path: str, base_dir: Path) -> tuple[Path, str]:
     if name_or_path not in names:
         remedy = did_you_mean(name_or_path, names)
         message = f"no shipped parameter set has this name{remedy}; a file of your own is named with its ending, .toml"
-        raise ConfigError(masked(name_or_path), [Problem("", message)])
+        raise _UnknownName(masked(name_or_path), [Problem("", message)])
     path = _SHIPPED / f"{name_or_path}.toml"
     return path, f"{name_or_path}.toml"
 
@@ -253,7 +275,11 @@ def _resolved(content: _File, base: ParameterSet | None, source: str) -> Paramet
     if different and not problems:
         problems.append(Problem("", f"{different}; set it once, under [every_coin]"))
     if problems or portfolio is None or other is None:
-        raise ConfigError(source, dict.fromkeys(problems))
+        found = list(dict.fromkeys(problems))
+        lacking = next((number for number, problem in enumerate(found) if problem.message.startswith("missing;")), None)
+        if base is None and lacking is not None:
+            found[lacking] = Problem(found[lacking].path, f'{found[lacking].message}, or inherit: base = "uta"')
+        raise ConfigError(source, found)
     return ParameterSet(content.name, content.dated, portfolio, valid, other)
 
 
@@ -262,6 +288,10 @@ def _layers(coin: str, content: _File, base: ParameterSet | None, problems: list
     own = dict(content.coins.get(coin, {}))
     like = own.pop("like", None)
     known = {OTHER, *content.coins, *(base.coins if base else ())}
+    if like is None and base is not None and coin not in base.coins and coin != OTHER:
+        # As with overrides, a coin that is new starts from what this file makes of `other`; that can be `like` it in a circle.
+        below = _layers(OTHER, content, base, problems, (*seen, coin))
+        return [*below, (path, own)] if below else []
     if like is None:
         inherited = [(path, base.unit(coin).model_dump())] if base else []
         return [*inherited, ("every_coin", content.every_coin), (path, own)]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from config.errors import ConfigError, Problem, did_you_mean, masked
-from config.parameters import ParameterSet, load_parameters
+from config.parameters import ParameterSet, load_parameters, problems_under
 from config.tables import Alias, Table, problems_error
 
 WHOLE_BOOK = "portfolio"
@@ -42,7 +42,7 @@ class PortfolioDefaults(Table):
         try:
             shipped = load_parameters(self.parameters, base_dir=base)
         except ConfigError as error:
-            raise problems_error([Problem("parameters", line) for line in str(error).splitlines()]) from None
+            raise problems_error(problems_under("parameters", error)) from None
         try:
             self._set = shipped.with_overrides(self.overrides, "")
         except ConfigError as error:

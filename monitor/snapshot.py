@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -245,6 +245,13 @@ class Snapshot(Table):
     accounts: Annotated[tuple[AccountRow, ...], Field(strict=False)]
     portfolios: Annotated[tuple[PortfolioRow, ...], Field(strict=False)] = ()
 
+    @property
+    def coins(self) -> frozenset[str]:
+        """Every coin that an instrument, `index`, a balance or a debt names."""
+        held = {row.asset for account in self.accounts for row in account.balances}
+        owed = {row.asset for account in self.accounts for row in account.debts}
+        return frozenset(self.index) | {row.coin for row in self.instruments} | held | owed
+
     @model_validator(mode="before")
     @classmethod
     def _whole_book(cls, raw: Any) -> Any:
@@ -256,9 +263,7 @@ class Snapshot(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*_id_problems(self), *_reference_problems(self)]
-        if self.fx.get("USD", 1.0) != 1.0:
-            problems.append(Problem("fx.USD", f"is 1 by definition, got {self.fx['USD']:g}; remove it"))
+        problems = [*_id_problems(self), *_reference_problems(self), *_coin_problems(self)]
         if problems:
             raise problems_error(problems)
         return self
@@ -331,12 +336,14 @@ def _id_problems(snapshot: Snapshot) -> Iterator[Problem]:
     for number, account in enumerate(snapshot.accounts):
         path = f"accounts[{number}]"
         yield from _repeated(f"{path}.pools", ".id", [row.id for row in account.pools])
-        legs = [(row.instrument, _side(row, hedge_mode=account.hedge_mode)) for row in account.positions]
-        for second, leg in enumerate(legs):
-            if leg in legs[:second]:
-                side = f" {leg[1]}" if leg[1] else ""
-                first = f"{path}.positions[{legs.index(leg)}]"
-                message = f'"{masked(leg[0])}"{side} is already {first}; add the two up, or give both a "side"'
+        first: dict[tuple[str, str], int] = {}
+        hedge_mode = account.hedge_mode
+        for second, row in enumerate(account.positions):
+            side = _side(row, hedge_mode=hedge_mode)
+            earlier = first.setdefault((row.instrument, side), second)
+            if earlier != second:
+                leg = f'"{masked(row.instrument)}"{side and f" {side}"}'
+                message = f'{leg} is already {path}.positions[{earlier}]; add the two up, or give both a "side"'
                 yield Problem(f"{path}.positions[{second}].instrument", message)
 
 
@@ -355,7 +362,7 @@ def _repeated(path: str, key: str, names: list[str]) -> Iterator[Problem]:
 
 def _reference_problems(snapshot: Snapshot) -> Iterator[Problem]:
     instruments = {row.id: row for row in snapshot.instruments}
-    accounts = [row.id for row in snapshot.accounts]
+    accounts = {row.id for row in snapshot.accounts}
     for number, portfolio in enumerate(snapshot.portfolios):
         path = f"portfolios[{number}].accounts"
         if not portfolio.accounts and accounts:
@@ -376,11 +383,24 @@ def _reference_problems(snapshot: Snapshot) -> Iterator[Problem]:
                 yield Problem(f"{path}.positions[{held}].entry", "expected a number greater than 0 for an inverse contract, got 0")
 
 
-def _unknown(path: str, key: str, names: Iterable[str], known: Iterable[str], what: str) -> Iterator[Problem]:
-    ids = set(known)
+def _coin_problems(snapshot: Snapshot) -> Iterator[Problem]:
+    if snapshot.fx.get("USD", 1.0) != 1.0:
+        yield Problem("fx.USD", f"is 1 by definition, got {snapshot.fx['USD']:g}; remove it")
+    settling = {row.coin for row in snapshot.instruments if row.inverse or row.settle == row.coin}
+    for name in snapshot.fx:
+        if name in settling:
+            yield Problem(dotted(["fx", name]), "settles instruments of its own and is no stablecoin; give its price under index")
+    coins = snapshot.coins
+    for key, table in (("beta", snapshot.beta), ("daily_volatility", snapshot.daily_volatility)):
+        for name in table:
+            if name not in coins:
+                yield Problem(dotted([key, name]), f"no coin of this snapshot has this name{_near(name, coins)}")
+
+
+def _unknown(path: str, key: str, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Problem]:
     for number, name in enumerate(names):
-        if name not in ids:
-            yield Problem(f"{path}[{number}]{key}", f'no {what} has the id "{masked(name)}"{_near(name, ids)}')
+        if name not in known:
+            yield Problem(f"{path}[{number}]{key}", f'no {what} has the id "{masked(name)}"{_near(name, known)}')
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -44,7 +44,11 @@ def assumed_pool(snapshot: Snapshot, account: AccountRow) -> SavedPools:
 
 
 def usd_per(snapshot: Snapshot, asset: str) -> float | None:
-    """USD per unit of a stablecoin or of USD; None where the document does not tell."""
+    """USD per unit of USD, of a stablecoin in `fx` or of a coin in `index`; None where the document does not tell."""
+    return snapshot.index.get(asset) if _stable(snapshot, asset) is None else _stable(snapshot, asset)
+
+
+def _stable(snapshot: Snapshot, asset: str) -> float | None:
     return 1.0 if asset == USD else snapshot.fx.get(asset)
 
 
@@ -54,7 +58,8 @@ def _held(snapshot: Snapshot, account: AccountRow, failures: list[Failure]) -> I
         row = listed[position.instrument]
         if row.kind == "spot" or position.quantity == 0:
             continue
-        fx = usd_per(snapshot, row.settle)
+        # what settles in its own coin has its profit in USD (margin model, section 2)
+        fx = 1.0 if row.settle == row.coin else usd_per(snapshot, row.settle)
         failures += leg_failures(row)
         if fx is None and not row.inverse and row.kind != "option":
             failures.append(Failure(FailureReason.MISSING_FX, f"no USD price of {row.settle}, which {row.id} settles in: add it to fx"))
@@ -64,9 +69,9 @@ def _held(snapshot: Snapshot, account: AccountRow, failures: list[Failure]) -> I
 def _coins(snapshot: Snapshot, account: AccountRow, failures: list[Failure]) -> dict[str, float]:
     # coins that equity moves with; under a given equity one without a price only lacks its moves
     amounts: dict[str, float] = {}
-    rows = [(row.asset, counted(row, usd_per(snapshot, row.asset) is not None)) for row in account.balances]
+    rows = [(row.asset, counted(row, _stable(snapshot, row.asset) is not None)) for row in account.balances]
     for asset, amount in [*rows, *((debt.asset, -abs(debt.amount)) for debt in account.debts)]:
-        if usd_per(snapshot, asset) is None and amount != 0:
+        if _stable(snapshot, asset) is None and amount != 0:
             amounts[asset] = amounts.get(asset, 0.0) + amount
     unpriced = [asset for asset in amounts if asset not in snapshot.index]
     if account.equity is None:
@@ -86,6 +91,6 @@ def _cash(snapshot: Snapshot, account: AccountRow, held: list[_Held], coins: dic
             detail = f"account {account.id} has no equity, and its position in {one.row.id} no entry to compute one: add either"
             failures.append(Failure(FailureReason.MISSING_ENTRY, detail))
         total -= one.position.quantity * (one.position.entry or 0.0) * one.fx
-    stable = [(usd_per(snapshot, row.asset), counted(row, True)) for row in account.balances]
-    stable += [(usd_per(snapshot, debt.asset), -abs(debt.amount)) for debt in account.debts]
+    stable = [(_stable(snapshot, row.asset), counted(row, True)) for row in account.balances]
+    stable += [(_stable(snapshot, debt.asset), -abs(debt.amount)) for debt in account.debts]
     return total + math.fsum(amount * price for price, amount in stable if price is not None)

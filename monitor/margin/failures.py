@@ -6,6 +6,7 @@ from connectors.events import FailureReason
 from kernels import layout
 from monitor.margin.result import Failure
 from monitor.stress.book import StressBook
+from monitor.stress.holdings import AccountState
 
 _REASONS = {
     layout.MISSING_MARK: (FailureReason.MISSING_MARK, "no mark of {thing}"),
@@ -13,7 +14,7 @@ _REASONS = {
     layout.MISSING_FX: (FailureReason.MISSING_FX, "no USD price of {thing}, which something settles in"),
     layout.MISSING_FORWARD: (FailureReason.MISSING_FORWARD, "no forward of {thing}"),
     layout.MISSING_IV: (FailureReason.MISSING_IV, "no implied volatility of {thing}, and no mark that implies one"),
-    layout.MISSING_ENTRY: (FailureReason.MISSING_ENTRY, "{thing}: a position without entry price, needed to compute an equity not given"),
+    layout.MISSING_ENTRY: (FailureReason.MISSING_ENTRY, "{thing}: no entry price, needed to compute an equity not given"),
     layout.NOT_FINITE: (FailureReason.NOT_READY, "{thing}: a quantity, price or volatility is not a finite number"),
 }
 
@@ -49,7 +50,7 @@ def portfolio_failures(book: StressBook, portfolio: int) -> list[Failure]:
 
 
 def account_failures(book: StressBook, portfolio: int) -> list[Failure]:
-    """What the accounts of a portfolio (its row) lack: themselves, entry prices, prices of balances and debts."""
+    """All that the accounts of a portfolio (its row) lack: themselves, instruments, entry prices, prices of balances and debts."""
     found = []
     accounts = book.accounts
     for name in accounts.members[portfolio]:
@@ -59,8 +60,16 @@ def account_failures(book: StressBook, portfolio: int) -> list[Failure]:
         for instrument in sorted(accounts.states[name].unlisted):
             text = f"{name} has {instrument}, which is not listed: waiting for the venue's instruments"
             found.append(Failure(FailureReason.UNKNOWN_INSTRUMENT, text))
-        if accounts.states[name].refused == layout.MISSING_ENTRY:
-            found.append(failure_of(layout.MISSING_ENTRY, name))
-        if accounts.states[name].told_row.equity is None or accounts.states[name].told_row.debts:
-            found += [failure_of(status, asset) for asset, status in accounts.unpriced(name)]
+        found += [failure_of(layout.MISSING_ENTRY, thing) for thing in _without_entry(accounts.states[name])]
+        row = accounts.states[name].told_row
+        debts = {debt.asset for debt in row.debts if debt.amount}
+        # a given equity needs no balance's price
+        found += [failure_of(status, asset) for asset, status in accounts.unpriced(name) if row.equity is None or asset in debts]
     return found
+
+
+def _without_entry(state: AccountState) -> list[str]:
+    if state.told_row.equity is not None:
+        return []
+    held = [(row.instrument, row.side or "") for row in state.positions.values() if row.entry is None and row.instrument in state.entryless]
+    return [f"position of {state.told_row.id} in {name} {side}".rstrip() for name, side in sorted(held)]

@@ -190,7 +190,8 @@ def _equalised(
     for asset in dict.fromkeys(result.asset for result in results):
         rate = usd_per(snapshot, asset)
         if rate is None:
-            failures.append(Failure(FailureReason.MISSING_FX, f"no USD price of {asset}, which a pool is margined in: add it to fx"))
+            detail = f"no USD price of {asset}, which a pool is margined in: add it to fx, or to index where it is a coin"
+            failures.append(Failure(FailureReason.MISSING_FX, detail))
         else:
             rates[asset] = rate
     if failures:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from kernels import layout
 from monitor.stress.book import StressBook
+from monitor.stress.market import SECOND_MS
 
 _ALWAYS = (
     "no venue acts on this number, and equity cannot be moved between venues at once: every account can be liquidated on its own",
@@ -26,6 +27,8 @@ def _gaps(book: StressBook, name: str, beta: Mapping[str, float]) -> Iterator[st
     held = sorted({number for _, _, number, _ in keys})
     implied = [n for n in held if _is_option(table[n]) and not table["volatility"][n] > 0 and table["used_volatility"][n] > 0]
     yield from _named("volatility implied from the mark, none was told", [listed[n].id for n in implied])
+    expired = [listed[n].id for n in held if _is_option(table[n]) and (listed[n].expiry_ms or 0) // SECOND_MS <= book.market.as_of_s]
+    yield from _named("intrinsic value, the option has expired", expired)
     based = [n for n in held if _is_option(table[n]) and book.parameters.unit(listed[n].coin).option_base == "mark"]
     unmarked = [listed[n].id for n in based if not table["mark"][n] >= 0]
     yield from _named('the model\'s price as base although option_base is "mark", no mark was told', unmarked)
@@ -55,12 +58,15 @@ def _volumes(book: StressBook, held: Iterable[int]) -> Iterator[str]:
 def _money(book: StressBook, name: str) -> Iterator[str]:
     states = [book.accounts.states[account] for account in book.accounts.members[book.accounts.portfolios[name]]]
     bare = [
-        f"{balance.asset} of {state.row.id}"
+        (state.row.id, f"{balance.asset} of {state.row.id}")
         for state in states
         for balance in state.row.balances
         if balance.total > 0 and balance.collateral_ratio is None and balance.asset not in book.market.assets
     ]
-    yield from _named("counts nothing in equity, no collateral ratio was told", bare)
+    computes = {state.row.id for state in states if state.row.equity is None}
+    for effect, counts in (("counts nothing in equity", True), ("does not move equity", False)):
+        named = [what for account, what in bare if (account in computes) == counts]
+        yield from _named(f"{effect}, no collateral ratio was told", named)
     common = book.parameters.portfolio
     rates = [
         f"{debt.asset} of {state.row.id}"
@@ -69,8 +75,10 @@ def _money(book: StressBook, name: str) -> Iterator[str]:
         if debt.amount and (debt.mm_rate is None or debt.im_rate is None)
     ]
     yield from _named(f"the set's rates on debts ({common.borrow_mm_rate:g}, initial {common.borrow_im_rate:g})", rates)
-    computed = [state.row.id for state in states if state.row.equity is None]
-    yield from _named("equity computed from balances, entries and marks, none was told", computed)
+    with_cash = [state.row.id for state in states if state.row.equity is None and state.row.balances]
+    yield from _named("equity computed from balances, entries and marks, none was told", with_cash)
+    without = [state.row.id for state in states if state.row.equity is None and not state.row.balances]
+    yield from _named("cash 0 in an equity computed from entries and marks, neither equity nor balances were told", without)
 
 
 def _named(what: str, names: Iterable[str]) -> Iterator[str]:

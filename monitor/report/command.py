@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,8 +12,8 @@ import orjson
 from rich.console import Console
 
 from config import load
-from config.errors import ConfigError, did_you_mean
-from config.parameters import ParameterSet, load_parameters
+from config.errors import ConfigError, Problem, did_you_mean, dotted
+from config.parameters import OTHER, PORTFOLIO, ParameterSet, load_parameters, problems_under
 from config.portfolios import Eligibility
 from kernels._jit import CACHE_DIRECTORY, CACHE_NOTE
 from monitor.explain.explanation import explain
@@ -79,9 +80,21 @@ def run_explain(path: Path, names: Sequence[str], portfolio: str | None, coins: 
 def resolved(snapshot: Snapshot, path: Path, names: Sequence[str]) -> list[ParameterSet]:
     """The named parameter sets, or the snapshot's own, each with the snapshot's overrides applied; a set named twice counts once.
 
-    A file that the command names is looked for in the working directory, one that the snapshot names beside it.
+    A file that the command names is looked for in the working directory, one that the snapshot names beside it. Raises
+    ConfigError, also for overrides of a coin that neither the snapshot nor any of the sets names.
     """
-    sets = [load_parameters(name) for name in names] or [load_parameters(snapshot.parameters, base_dir=path.parent)]
+    try:
+        sets = [load_parameters(name) for name in names] or [load_parameters(snapshot.parameters, base_dir=path.parent)]
+    except ConfigError as error:
+        if names:
+            raise
+        raise ConfigError(str(path), problems_under("parameters", error)) from None
+    known = {PORTFOLIO, OTHER, *snapshot.coins}.union(*(one.coins for one in sets))
+    unknown = [coin for coin in snapshot.overrides if coin not in known]
+    if unknown:
+        message = "no coin of this snapshot or of its parameter set has this name"
+        problems = [Problem(dotted(["overrides", coin]), f"{message}{did_you_mean(coin, known)}") for coin in unknown]
+        raise ConfigError(str(path), problems)
     coins = {row.coin for row in snapshot.instruments}
     return [one.with_overrides(snapshot.overrides, str(path), in_use=coins) for one in dict.fromkeys(sets)]
 
@@ -96,15 +109,25 @@ def _tell_about_kernels() -> None:
 def _rules(config: Path | None) -> Rules:
     if config is None:
         return no_rules
-    # its warnings are about the running monitor
-    logging.getLogger("marginwatch.config").disabled = True
-    settings = load(config)
+    with _silent("marginwatch.config"):
+        settings = load(config)
     configured = {portfolio.id: portfolio.eligibility for portfolio in settings.portfolios}
 
     def rule(portfolio: str) -> Eligibility:
         return configured.get(portfolio, settings.portfolio.eligibility)
 
     return rule
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    # the warnings of a configuration are about the running monitor
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _chosen(name: str | None, known: Sequence[str] | set[str], what: str) -> list[str]:

@@ -9,21 +9,24 @@
 Beyond the format's own keys a portfolio carries, all optional to a reader:
 
     cash_to_safety     USD that alone return the ratio to 0.85; 0 below it, null while the ratio is unknown
-    reduction          {account, instrument, side, quantity to trade} that alone returns it there, of the worst position: the
-                       one whose closing saves the most margin; null below 0.85 or where closing all of it does not suffice
-    stage              for a portfolio of one account that carries no pools: what its venue would do to a unified account at this
-                       ratio (normal, auto_repay, cancel_orders_then_partial_liquidation_to_90); else null
+    reduction          {account, instrument, side, quantity to trade} that alone returns it there, of one position: the one whose
+                       closing saves the most margin of those that suffice; null below 0.85 or where none was found
+    stage              for a portfolio of one account whose venue has no rule of its own here: what its venue would do to a unified
+                       account at this ratio (normal, auto_repay, cancel_orders_then_partial_liquidation_to_90); else null
     hedge_benefit      sum of the legs' standalone margins less the portfolio's
     binding_choice     which choice of order groups won: each_unit, positions, buy_orders or sell_orders
     at_liquidity_cap   how many instruments pay the liquidity cap for want of volume or volatility
     eligibility        {eligible, reasons}: whether the configuration lets the portfolio method stand; without one it does
-    portfolio          only where `method` is "cross": the figures of the portfolio method, which does not stand
+    portfolio          only where `method` is "cross": the figures of the portfolio method, which does not stand, with its own
+                       cash_to_safety, reduction, stage and distance; the portfolio's cash_to_safety is then that of cross, and
+                       its reduction, stage and distance are null
     concentration, venues, venue_out    the cross-venue view, `monitor.margin.venue_view`
     assumptions        sentences: what was taken for granted because the snapshot does not say it
 
 A unit carries `failures`, its rows of `positions` also `account` and `side` (null for the rows `spot:COIN` and
 `collateral:COIN`, which have no standalone margin either). A failure is {reason, detail}. A unit that failed has null for
-every figure. Infinity is "Infinity", null is unknown.
+every figure. `distance` is null while the ratio is unknown; a side of it is null where no move gets there. `venues` has
+`complete`: whether every pool of the view has a value. Infinity is "Infinity", null is unknown.
 """
 
 from __future__ import annotations
@@ -78,6 +81,7 @@ _FIGURES = (
     "vega",
     "hedging_spot",
 )
+_REMEDIES = ("cash_to_safety", "reduction", "stage", "distance")
 
 Rules = Callable[[str], Eligibility]
 """From a portfolio's id to the rule that applies to it."""
@@ -158,7 +162,7 @@ def _portfolio(book: StressBook, result: PortfolioResult, beta: Mapping[str, flo
         "families": result.families,
         "gross_notional": result.gross_notional,
         "net_notional": result.net_notional,
-        "distance": _distances(book, name, beta),
+        "distance": None if result.margin_ratio is None else _distances(book, name, beta),
         "units": [_unit(unit) for unit in result.units],
     }
 
@@ -198,8 +202,17 @@ def _modes(own: dict[str, Any], comparator: CrossResult, reasons: Sequence[str])
         "excess": comparator.excess,
         "available": None if equity is None or initial is None else equity - initial,
         "level": level_of(ratio),
-        "portfolio": {key: own[key] for key in ("status", "failures", *_TOTALS, "level")},
+        **dict.fromkeys(_REMEDIES),
+        "cash_to_safety": _cash_to_safety(comparator),
+        "portfolio": {key: own[key] for key in ("status", "failures", *_TOTALS, "level", *_REMEDIES)},
     }
+
+
+def _cash_to_safety(comparator: CrossResult) -> float | None:
+    equity, margin, ratio = comparator.equity, comparator.maintenance_margin, comparator.margin_ratio
+    if equity is None or margin is None or ratio is None:
+        return None
+    return max(0.0, margin / LEVELS[0] - equity) if ratio > LEVELS[0] else 0.0
 
 
 def failure_rows(failures: Sequence[Failure]) -> list[dict[str, str]]:

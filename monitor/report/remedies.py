@@ -12,25 +12,33 @@ from monitor.stress.book import StressBook
 STEPS = 100
 """Shares of a position that are tried before bisection."""
 
+TRIED = 20
+"""Positions scanned from each end of the order in which closing them leaves the least margin."""
+
+OWN_RULE = ("hyperliquid", "aster")
+"""Venues whose accounts are liquidated by a rule of their own, not by the stages of the `uta` model."""
+
 
 def unified_stage(book: StressBook, name: str, ratio: float | None) -> Stage | None:
     """The stage of the `uta` model at a portfolio's margin ratio, for one that is a single account whose own rule is not told.
 
-    None for several accounts, for an account with pools (its venue's own rule says what happens), and without a ratio.
+    None for several accounts, for an account with pools or on a venue of OWN_RULE (the venue's own rule says what happens), and
+    without a ratio.
     """
     members = book.accounts.members[book.accounts.portfolios[name]]
     if ratio is None or len(members) != 1 or members[0] not in book.accounts.states:
         return None
     account = book.accounts.states[members[0]].row
-    return None if account.pools else uta_stage(ratio, any(debt.amount != 0 for debt in account.debts))
+    return None if account.pools or account.venue in OWN_RULE else uta_stage(ratio, any(debt.amount != 0 for debt in account.debts))
 
 
 def reduction(book: StressBook, name: str, target: float) -> dict[str, Any] | None:
-    """The trade in a portfolio's worst position that alone brings its ratio down to `target`.
+    """The trade in one position of a portfolio that alone brings its ratio down to `target`.
 
     {account, instrument, side, quantity}: signed coins to trade, USD notional for an inverse contract. Trades at the mark, so
-    that equity stays; resting orders stay too. The worst position is the one whose closing saves the most margin. None at or
-    below the target, without equity, and where closing all of it does not suffice.
+    that equity stays; resting orders stay too. Of the positions that suffice, the one whose closing saves the most margin; one
+    that hedges too much may suffice in part and not as a whole. Only TRIED positions of each end of that order are scanned.
+    None at or below the target, without equity, and where none of these suffices.
     """
     row = book.accounts.portfolios[name]
     record = book.tables.portfolios.table[row]
@@ -41,13 +49,14 @@ def reduction(book: StressBook, name: str, target: float) -> dict[str, Any] | No
         return None
     trial = _Trial(book.rebuilt(), name)
     held = [(account, position) for account in book.accounts.members[row] for position in trial.positions(account)]
-    if not held:
-        return None
-    account, position = min(held, key=lambda item: trial.margin(item[0], item[1], 1.0))
-    share = _least_share(trial, account, position, allowed)
-    if share is None:
-        return None
-    return {"account": account, "instrument": position.instrument, "side": position.side, "quantity": -share * position.quantity}
+    ordered = sorted(held, key=lambda item: trial.margin(item[0], item[1], 1.0))
+    # what suffices in part alone leaves more margin when it is closed, so it stands at the end
+    for account, position in [*ordered[:TRIED], *ordered[max(TRIED, len(ordered) - TRIED) :]]:
+        share = _least_share(trial, account, position, allowed)
+        if share is not None:
+            quantity = -share * position.quantity
+            return {"account": account, "instrument": position.instrument, "side": position.side, "quantity": quantity}
+    return None
 
 
 class _Trial:

@@ -31,15 +31,14 @@ NEXT_STEP = (
 
 REMEDIES = {
     "MISSING_MARK": 'give the instrument its "mark"',
-    "MISSING_INDEX": 'give the coin under "index"',
+    "MISSING_INDEX": 'give it under "fx" for a stablecoin, under "index" for a coin',
     "MISSING_FX": 'give the stablecoin under "fx"',
     "MISSING_FORWARD": 'give the option its "forward"',
     "MISSING_IV": 'give the option its "iv", or a "mark" from which it can be implied',
     "MISSING_ENTRY": 'give the position its "entry", or the account its "equity"',
-    "UNKNOWN_TIER": 'give the instrument its "tiers"',
     "NOT_READY": "correct the figure in the snapshot",
 }
-"""What to do about a failure: what the snapshot lacks."""
+"""What to do about a failure whose detail does not say it: what the snapshot lacks."""
 
 
 def print_report(console: Console, documents: Sequence[Document]) -> None:
@@ -53,12 +52,29 @@ def _parts(documents: Sequence[Document]) -> Iterator[RenderableType]:
     for place, portfolio in enumerate(first["portfolios"]):
         columns = [document["portfolios"][place] for document in documents]
         yield Rule(Text(f"Portfolio {portfolio['id']}, {first['as_of']}"), align="left")
-        yield Text(f"what happens next: {NEXT_STEP}")
+        yield from _next_steps(first, documents, columns)
         yield _totals(documents, columns)
         for document, column in zip(documents, columns, strict=True):
             yield Text(f"\n{column['id']} under {_name(document)}", style="bold")
             yield from _details(column)
     yield from account_parts(first)
+
+
+def _next_steps(first: Document, documents: Sequence[Document], columns: Sequence[Document]) -> Iterator[RenderableType]:
+    accounts = sorted({(pool["account"], pool["venue"]) for pool in columns[0]["venues"]["pools"]})
+    if len(accounts) != 1:
+        yield Text(f"what happens next: {NEXT_STEP}")
+        return
+    ((account, venue),) = accounts
+    rows = [row for row in first["accounts"] if row["id"] == account and row["next"] is not None]
+    stages = [(document, column["stage"]) for document, column in zip(documents, columns, strict=True) if column["stage"] is not None]
+    for row in rows:
+        yield Text(f"what happens next, by the rule of {venue}, pool {row['pool']}: {row['next']}")
+    for document, stage in stages:
+        under = f"under {_name(document)}, " if len(documents) > 1 else ""
+        yield Text(f"{under}if {venue} margins {account} like this, what happens now: {STAGE_TEXT[Stage(stage)]}")
+    if not rows and not stages:
+        yield Text(f"what happens next: unknown: {venue} liquidates {account} by its own rule, for which the snapshot does not tell enough")
 
 
 def _name(document: Document) -> str:
@@ -235,27 +251,37 @@ def _contributions(units: Sequence[Document]) -> Table:
     return table
 
 
-def _distances(portfolio: Document) -> Table:
-    distance = portfolio["distance"]
+def _distances(portfolio: Document) -> RenderableType:
+    distance = portfolio.get("portfolio", portfolio)["distance"]
+    if distance is None:
+        details = "; ".join(failure["detail"] for failure in portfolio.get("portfolio", portfolio)["failures"])
+        return Text(f"\ndistance: unknown, because {details}", style="magenta")
     targets = list(next(iter(distance.values())))
     headings = [f"{float(target):.0%} {side}" for target in targets for side in ("down", "up")]
-    table = plain_table("price of", *headings, left=1, title="distance: the nearest move at which the portfolio method's ratio gets there")
+    doubt = ", which does not stand," if "portfolio" in portfolio else ""
+    title = f"distance: the nearest move at which the portfolio method's ratio{doubt} gets there"
+    table = plain_table("price of", *headings, left=1, title=title)
     for coin, found in distance.items():
         table.add_row("all coins" if coin == "all" else coin, *(move(found[target][side]) for target in targets for side in ("down", "up")))
     return table
 
 
 def _remedies(portfolio: Document) -> Iterator[RenderableType]:
-    if portfolio["stage"]:
-        yield Text(f"\nif its venue margins the account like this, what happens now: {STAGE_TEXT[Stage(portfolio['stage'])]}")
     need = number(portfolio["cash_to_safety"])
     if need:
-        yield Text(f"\nback to 85 %: add {money(need)} USD", style="bold")
-        cut = portfolio["reduction"]
-        if cut is None:
-            yield Text("or reduce: closing no single position is enough")
-        else:
-            name = " ".join(part for part in (cut["account"], cut["instrument"], cut["side"]) if part)
-            yield Text(f"or trade {cut['quantity']:+,.8g} of the worst position, {name}")
+        yield Text(f"\nback to 85 %{_by_cross(portfolio)}: add {money(need)} USD", style="bold")
+        if "portfolio" not in portfolio:
+            yield _reduction(portfolio["reduction"])
     if portfolio["at_liquidity_cap"]:
         yield Text(f"{portfolio['at_liquidity_cap']} instruments pay the liquidity cap for want of volume or volatility")
+
+
+def _by_cross(portfolio: Document) -> str:
+    return " by the cross method" if "portfolio" in portfolio else ""
+
+
+def _reduction(cut: Document | None) -> Text:
+    if cut is None:
+        return Text("or reduce: closing the worst position alone is not enough")
+    name = " ".join(part for part in (cut["account"], cut["instrument"], cut["side"]) if part)
+    return Text(f"or trade {cut['quantity']:+,.8g} of one position, {name}")

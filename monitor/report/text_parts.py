@@ -16,6 +16,9 @@ from monitor.terminal import STYLES, percent
 DASH = "-"
 """Written for what is unknown."""
 
+UNKNOWN, NONE = "unknown", "none"
+"""Written for a move: it cannot be told, and no move gets there."""
+
 
 def money(value: Any, *, signed: bool = False) -> str:
     """USD with two decimals, "infinite", or a dash for what is unknown; `signed`: with its sign, also a plus."""
@@ -42,9 +45,9 @@ def ratio(value: Any) -> str:
 
 
 def move(value: Any) -> str:
-    """A relative move in per cent with its sign."""
+    """A relative move in per cent with its sign; NONE where no move gets there."""
     known = number(value)
-    return DASH if known is None else f"{100 * known:+.2f}%"
+    return NONE if known is None else f"{100 * known:+.2f}%"
 
 
 def times(value: Any, equity: Any) -> str:

@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
-from monitor.report.text_parts import DASH, brief, level_text, money, move, plain_table, ratio
+from monitor.report.plain import number
+from monitor.report.text_parts import DASH, NONE, UNKNOWN, brief, level_text, money, move, plain_table, ratio
 
 Document = dict[str, Any]
 
@@ -66,21 +67,32 @@ def venue_parts(portfolio: Document) -> Iterator[RenderableType]:
     """Concentration, the cross-venue view and what the rest needs with one venue gone."""
     yield from _concentration(portfolio["concentration"])
     yield from _view(portfolio["venues"])
+    yield from _one_gone(portfolio["venue_out"])
+
+
+def _one_gone(rests: Document) -> Iterator[RenderableType]:
     table = plain_table("venue gone", "equity left", "maintenance", "ratio", "level", left=1, title="one venue gone: what the rest needs")
-    for venue, left in portfolio["venue_out"].items():
-        margins = [money(left[key]) for key in ("equity", "maintenance_margin")]
-        table.add_row(venue, *margins, ratio(left["margin_ratio"]), level_text(left["level"]))
-    if portfolio["venue_out"]:
+    unknown = []
+    for venue, left in rests.items():
+        unknown += [f"without {venue}: {failure['detail']}" for failure in left["failures"]]
+        if not all(failure["reason"] == "MISSING_ACCOUNT" for failure in left["failures"]) or not left["failures"]:
+            margins = [money(left[key]) for key in ("equity", "maintenance_margin")]
+            table.add_row(venue, *margins, ratio(left["margin_ratio"]), level_text(left["level"]))
+    if table.row_count:
         yield table
+    yield from map(Text, unknown)
 
 
 def _concentration(found: Document) -> Iterator[RenderableType]:
     if found["coin"] is not None:
         yield Text(f"\nconcentration: {found['coin']} is {ratio(found['share'])} of the units' margin")
-    days = {name: value for name, value in found["days"].items() if value is not None}
-    if days:
-        largest = sorted(days.items(), key=lambda item: -item[1])[:5]
-        yield Text("notional over 24 h volume: " + ", ".join(f"{name} {value:.3g}" for name, value in largest))
+    days = {name: days for name, value in found["days"].items() if (days := number(value)) is not None}
+    largest = sorted(days.items(), key=lambda item: -item[1])[:5]
+    parts = [", ".join(f"{name} {value:.3g}" for name, value in largest)] if largest else []
+    unknown = [name for name, value in found["days"].items() if value is None]
+    parts += [f"unknown: {', '.join(unknown)}"] if unknown else []
+    if parts:
+        yield Text("notional over 24 h volume: " + "; ".join(parts))
 
 
 def _view(view: Document) -> Iterator[RenderableType]:
@@ -90,15 +102,30 @@ def _view(view: Document) -> Iterator[RenderableType]:
         table = plain_table("venue", "account", "pool", "ratio", "liquidated down", "liquidated up", left=3, title="every pool on its own")
         for pool in view["pools"]:
             name = f"{pool['pool']} (assumed)" if pool["assumed"] else pool["pool"]
-            table.add_row(pool["venue"], pool["account"], name, ratio(pool["ratio"]), move(pool["down"]), move(pool["up"]))
+            figures = (UNKNOWN,) * 3 if pool["failures"] else (ratio(pool["ratio"]), move(pool["down"]), move(pool["up"]))
+            table.add_row(pool["venue"], pool["account"], name, *figures)
         yield table
+    among, unknown = _among(view)
     for side in ("down", "up"):
         first = view[f"first_{side}"]
         if first is not None:
-            yield Text(f"first to be liquidated {side}: {first['account']} on {first['venue']} ({first['pool']}) at {move(first['move'])}")
+            where = f"{first['account']} on {first['venue']} ({first['pool']}) at {move(first['move'])}"
+            yield Text(f"first to be liquidated {side}{among}: {where}")
+        elif unknown:
+            yield Text(f"first to be liquidated {side}{among}: {NONE}")
+    if unknown:
+        yield Text(f"unknown: {unknown}, which may be liquidated before", style="magenta")
     sent = [transfer for transfer in view["transfers"] if transfer["usd"]]
     if sent:
         yield Text(f"to bring every pool to {ratio(view['common_ratio'])}: " + ", ".join(map(_transfer, sent)))
+
+
+def _among(view: Document) -> tuple[str, str]:
+    # (of how many pools, the pools without a value): empty where all have one
+    unknown = [f"{pool['account']}/{pool['pool']}" for pool in view["pools"] if pool["failures"]]
+    known = len(view["pools"]) - len(unknown)
+    pools = "pool" if known == 1 else "pools"
+    return (f" of the {known} {pools} with a value", ", ".join(unknown)) if unknown else ("", "")
 
 
 def _transfer(transfer: Document) -> str:

@@ -51,6 +51,7 @@ def _mode(found: tuple[Any, ...] | Failure) -> dict[str, Any]:
 
 def _view(view: VenueView) -> dict[str, Any]:
     return {
+        "complete": not any(curve.failures for curve in view.pools),
         "failures": [_failure(failure) for failure in view.failures],
         "moves": view.moves,
         "pools": [_curve(curve) for curve in view.pools],

@@ -32,9 +32,9 @@ class StressAccounts:
         self.portfolios: dict[str, int] = {}
         self.names: dict[int, str] = {}
         self.members: dict[int, tuple[str, ...]] = {}
-        self.unanchored: set[str] = set()
+        self.unanchored: dict[str, None] = {}
         self._money = MoneyRows(market, self.legs)
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, None] = {}
         self._places: dict[str, list[tuple[int, int]]] = {}
         self._anchors: dict[int, Floats] = {}
         self._refusals: dict[int, Ints] = {}
@@ -74,7 +74,7 @@ class StressAccounts:
         state.orders.pop(instrument, None)
         if orders:
             state.orders[instrument] = tuple(orders)
-        self._trade(account, {instrument})
+        self._trade(account, [instrument])
 
     def set_money(self, account: str, balances: Sequence[BalanceRow], debts: Sequence[DebtRow], equity: float | None) -> None:
         """Balances, debts and the venue's equity in USD (None: ours is computed) of an account."""
@@ -121,9 +121,9 @@ class StressAccounts:
         unpriced = self.unpriced(account)
         state.refused, state.refused_margin = self._refusal(state, unpriced)
         if state.unlisted or unpriced:
-            self._waiting.add(account)
+            self._waiting[account] = None
         else:
-            self._waiting.discard(account)
+            self._waiting.pop(account, None)
         for portfolio, place in self._places.get(account, ()):
             self._anchors[portfolio][place] = state.anchor or 0.0
             self._refusals[portfolio][:, place] = state.refused, state.refused_margin
@@ -212,9 +212,9 @@ class StressAccounts:
         state = self.states[account]
         state.told, state.anchor = equity, 0.0 if equity is None else None
         if equity is None:
-            self.unanchored.discard(account)
+            self.unanchored.pop(account, None)
         else:
-            self.unanchored.add(account)
+            self.unanchored[account] = None
         self._write_state(account)
 
     def anchor(self) -> None:
@@ -224,7 +224,7 @@ class StressAccounts:
             state, movable = self.states[account], self.movable(account)
             if state.told is not None and math.isfinite(movable):
                 state.anchor = state.told - movable
-                self.unanchored.discard(account)
+                self.unanchored.pop(account, None)
                 self._write_state(account)
 
     def _enter_inverse(self, account: str) -> None:
@@ -245,7 +245,7 @@ class StressAccounts:
             self._money.write(portfolio, account, own.told_row, own.money, source.money)
         own.money, own.told, own.anchor = dict(source.money), source.told, source.anchor
         if source.anchor is not None:
-            self.unanchored.discard(account)
+            self.unanchored.pop(account, None)
         self._write_state(account)
 
     def follow_asset(self, asset: str) -> None:
@@ -260,7 +260,7 @@ class StressAccounts:
 
     def _take_waiting(self, account: str) -> None:
         state = self.states[account]
-        listed = {name for name in state.unlisted if name in self.market.instruments or name in self.market.ignored}
+        listed = [name for name in state.unlisted if name in self.market.instruments or name in self.market.ignored]
         if listed:
             self._trade(account, listed)
         counted = dict(state.money)

@@ -31,8 +31,8 @@ class AccountState:
     orders: dict[str, tuple[OrderRow, ...]] = field(default_factory=dict)
     sided: int = 0
     holdings: dict[HoldingKey, Holding] = field(default_factory=dict)
-    unlisted: set[str] = field(default_factory=set)
-    entryless: set[str] = field(default_factory=set)
+    unlisted: dict[str, None] = field(default_factory=dict)
+    entryless: dict[str, None] = field(default_factory=dict)
     money: dict[str, Money] = field(default_factory=dict)
     told: float | None = None
     anchor: float | None = None
@@ -45,8 +45,11 @@ class AccountState:
         orders = tuple(order for held in self.orders.values() for order in held)
         return self.told_row.model_copy(update={"positions": tuple(self.positions.values()), "orders": orders})
 
-    def replace(self, row: AccountRow) -> set[str]:
-        """Take everything anew; returns the instruments that differ from before (all, where hedge mode begins or ends)."""
+    def replace(self, row: AccountRow) -> list[str]:
+        """Take everything anew; returns the instruments that differ from before (all, where hedge mode begins or ends).
+
+        In the order of the account: rows follow it, so that the same input gives the same sums to the last bit.
+        """
         before, old_orders, was_hedged = self.positions, self.orders, self.sided > 0
         self.told_row = row.model_copy(update={"positions": (), "orders": ()})
         self.positions = {(position.instrument, position.side): position for position in row.positions if position.quantity != 0}
@@ -56,11 +59,12 @@ class AccountState:
             orders.setdefault(order.instrument, []).append(order)
         self.orders = {name: tuple(held) for name, held in orders.items()}
         if was_hedged != (self.sided > 0):
-            return self.instruments() | {name for name, _ in before} | set(old_orders)
-        changed = {key[0] for key in {**before, **self.positions} if before.get(key) != self.positions.get(key)}
-        return changed | {name for name in {**old_orders, **self.orders} if old_orders.get(name) != self.orders.get(name)}
+            return list(dict.fromkeys([*self.instruments(), *(name for name, _ in before), *old_orders]))
+        changed = [key[0] for key in {**self.positions, **before} if before.get(key) != self.positions.get(key)]
+        changed += [name for name in {**self.orders, **old_orders} if old_orders.get(name) != self.orders.get(name)]
+        return list(dict.fromkeys(changed))
 
-    def put(self, position: PositionRow) -> set[str]:
+    def put(self, position: PositionRow) -> list[str]:
         """Take one position (quantity 0: closed); returns the instruments that this touches."""
         key, was_hedged = (position.instrument, position.side), self.sided > 0
         known = self.positions.pop(key, None)
@@ -68,11 +72,13 @@ class AccountState:
         if position.quantity != 0:
             self.positions[key] = position
             self.sided += position.side is not None
-        return {position.instrument} if was_hedged == (self.sided > 0) else self.instruments() | {position.instrument}
+        if was_hedged == (self.sided > 0):
+            return [position.instrument]
+        return list(dict.fromkeys([*self.instruments(), position.instrument]))
 
-    def instruments(self) -> set[str]:
+    def instruments(self) -> list[str]:
         """Every instrument with a position or an order."""
-        return {name for name, _ in self.positions} | set(self.orders)
+        return list(dict.fromkeys([*(name for name, _ in self.positions), *self.orders]))
 
     def derive(self, names: Iterable[str], market: StressMarket) -> Iterator[tuple[HoldingKey, Holding | None, Holding]]:
         """Derive the holdings in some instruments anew; yields (key, before, now) of those that changed, an empty one for none."""
@@ -81,14 +87,14 @@ class AccountState:
             number = market.instruments.get(name)
             positions = [held for side in (None, "long", "short") if (held := self.positions.get((name, side))) is not None]
             orders = [order for order in self.orders.get(name, ()) if not order.reduce_only and order.quantity != 0]
-            self.unlisted.discard(name)
-            self.entryless.discard(name)
+            self.unlisted.pop(name, None)
+            self.entryless.pop(name, None)
             if number is None:
                 if (positions or orders) and name not in market.ignored:
-                    self.unlisted.add(name)
+                    self.unlisted[name] = None
                 continue
             if kinds[number] != layout.OPTION and any(position.entry is None for position in positions):
-                self.entryless.add(name)
+                self.entryless[name] = None
             yield from self._compare(number, positions, orders)
 
     def _compare(

@@ -35,11 +35,11 @@ class Holding:
 class Torn:
     """Rows whose chain has to be written anew."""
 
-    series: set[int] = field(default_factory=set)
-    instruments: set[int] = field(default_factory=set)
-    units: set[int] = field(default_factory=set)
-    portfolios: set[int] = field(default_factory=set)
-    coins: set[int] = field(default_factory=set)
+    series: dict[int, None] = field(default_factory=dict)
+    instruments: dict[int, None] = field(default_factory=dict)
+    units: dict[int, None] = field(default_factory=dict)
+    portfolios: dict[int, None] = field(default_factory=dict)
+    coins: dict[int, None] = field(default_factory=dict)
 
 
 def order_group(order: OrderRow, *, is_put: bool) -> int:
@@ -95,8 +95,8 @@ class StressLegs:
             record["portfolio"], record["coin"] = portfolio, coin
             self._series[unit] = {}
             self._units_of_coin.setdefault(coin, []).append(unit)
-            self.torn.portfolios.add(portfolio)
-            self.torn.coins.add(coin)
+            self.torn.portfolios[portfolio] = None
+            self.torn.coins[coin] = None
             self.push_unit(unit)
         return unit
 
@@ -131,8 +131,8 @@ class StressLegs:
         legs["series"][leg], legs["instrument"][leg] = series, number
         self._legs_of_series[series].setdefault(number, {})[leg] = None
         self._legs_of_instrument.setdefault(number, {})[leg] = None
-        self.torn.series.add(series)
-        self.torn.instruments.add(number)
+        self.torn.series[series] = None
+        self.torn.instruments[number] = None
         return leg
 
     def _take_series(self, unit: int, expiry: int) -> int:
@@ -159,8 +159,8 @@ class StressLegs:
         del self._legs_of_instrument[number][leg]
         del self._keys[leg]
         self.tables.legs.give_back(leg)
-        self.torn.series.add(series)
-        self.torn.instruments.add(number)
+        self.torn.series[series] = None
+        self.torn.instruments[number] = None
         self.push_series(series)
 
     def _write_orders(self, leg: int, orders: Sequence[OrderRow], is_put: bool) -> None:
@@ -197,7 +197,7 @@ class StressLegs:
             tables.instruments.table["first_leg"][number] = chain(tables.legs.table, legs, "next_of_instrument")
         for unit in torn.units:
             self._chain_unit(unit)
-            torn.portfolios.add(int(tables.units.table["portfolio"][unit]))
+            torn.portfolios[int(tables.units.table["portfolio"][unit])] = None
         for portfolio in torn.portfolios:
             record = tables.portfolios.table[portfolio]
             record["first_unit"] = chain(tables.units.table, self.listed_units(portfolio), "next")
@@ -224,7 +224,7 @@ class StressLegs:
             return
         record = self.tables.series.table[series]
         unit = int(record["unit"])
-        torn.units.add(unit)
+        torn.units[unit] = None
         record["first_leg"] = chain(self.tables.legs.table, (leg for rows in legs.values() for leg in rows), "next")
         kinds = self.tables.instruments.table["kind"]
         record["has_options"] = any(kinds[number] == layout.OPTION for number in legs)

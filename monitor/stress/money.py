@@ -95,18 +95,18 @@ class MoneyRows:
 
     def write(self, portfolio: int, account: str, row: AccountRow, before: Iterable[str], money: Mapping[str, Money]) -> None:
         """What an account's assets count in a portfolio, instead of the assets `before`, and what it has for spot hedging."""
-        for asset in {*before, *money}:
+        for asset in {**dict.fromkeys(before), **money}:
             holders = self._holders.setdefault((portfolio, asset), {})
             holders.pop(account, None)
             if asset in money:
                 holders[account] = money[asset]
             self._write_row(portfolio, asset, holders)
-        coins = {balance.asset for balance in row.balances} | set(row.hedge_cap)
+        coins = dict.fromkeys([*(balance.asset for balance in row.balances), *row.hedge_cap])
         for key, accounts in self._spot.items():
             if key[0] == portfolio and account in accounts and key[1] not in coins:
                 del accounts[account]
                 self.write_spot(portfolio, key[1])
-        for coin in coins - self._market.assets.keys():
+        for coin in [coin for coin in coins if coin not in self._market.assets]:
             self._spot.setdefault((portfolio, coin), {})[account] = row
             self.write_spot(portfolio, coin)
 
@@ -123,8 +123,8 @@ class MoneyRows:
                 coin = self._market.coin(asset)
                 record["coin"] = coin
                 self._of_coin.setdefault(coin, []).append(row)
-                self._legs.torn.coins.add(coin)
-            self._legs.torn.portfolios.add(portfolio)
+                self._legs.torn.coins[coin] = None
+            self._legs.torn.portfolios[portfolio] = None
         record = self._tables.cash.table[row]
         for position, name in enumerate(Money._fields):
             record[name] = math.fsum(money[position] for money in holders.values())
@@ -141,7 +141,7 @@ class MoneyRows:
         record = self._tables.units.table[unit]
         for name, value in spot._asdict().items():
             record[name] = value
-        self._legs.torn.portfolios.add(portfolio)
+        self._legs.torn.portfolios[portfolio] = None
         self._legs.push_unit(unit)
 
     def follow(self, asset: str) -> None:

@@ -270,6 +270,20 @@ def test_a_coin_named_anew_starts_from_other(tmp_path: Path) -> None:
     assert load_parameters("own.toml", base_dir=tmp_path).unit("XRP") == UTA.other.model_copy(update={"price_range": 0.25})
 
 
+def test_a_coin_named_anew_starts_from_what_the_file_makes_of_other(tmp_path: Path) -> None:
+    text = OWN + "[every_coin]\nTH = 0.2\n[coins.FOO]\nf_E = 0.002\n[coins.BAR]\nlike = 'FOO'\nTH = 0.3\n[coins.other]\nprice_range = 0.6\n"
+    own = load_parameters(written(tmp_path, text).name, base_dir=tmp_path)
+    assert own.other == UTA.other.model_copy(update={"price_range": 0.6, "TH": 0.2})
+    assert own.unit("FOO") == own.other.model_copy(update={"f_E": 0.002})
+    assert own.unit("BAR") == own.unit("FOO").model_copy(update={"TH": 0.3})
+    assert own.unit("BTC") == UTA.unit("BTC").model_copy(update={"TH": 0.2})
+    assert complaints(tmp_path, text + "like = 'FOO'\n") == [
+        "coins.other.like: the coins are like each other in a circle; give one of them its own numbers"
+    ]
+    text = OWN + "[coins.FOO]\nf_E = 0.002\n[coins.other]\nlike = 'SOL'\n"
+    assert load_parameters(written(tmp_path, text).name, base_dir=tmp_path).unit("FOO") == UTA.unit("SOL").model_copy(update={"f_E": 0.002})
+
+
 def test_a_file_inherits_from_a_file_beside_it(tmp_path: Path) -> None:
     written(tmp_path, OWN.replace("own", "first") + "[coins.BTC]\nf_A = 0.5\nf_E = 0.5\n", "first.toml")
     (tmp_path / "sub").mkdir()
@@ -301,18 +315,25 @@ def test_a_file_that_repeats_the_whole_set_needs_no_base(tmp_path: Path) -> None
         (OWN + "[coins.BTC]\nlike = 3", "coins.BTC.like: expected a coin of this set, got integer 3"),
         (OWN + "[coins.BTC]\nlike = 'BTC'", "coins.BTC.like: the coins are like each other in a circle"),
         (OWN + "[coins.BTC]\nprice_nodes = 31", "price_nodes must be the same for all coins, got 11 for ETH SOL ADA AVAX DOT other, 31"),
-        (OWN.replace("uta", "utta"), None),
+        (OWN.replace("uta", "utta"), 'base: no shipped parameter set has this name; did you mean "uta"?'),
         (OWN.replace("uta", "own.toml"), "base: the sets inherit from each other in a circle (own.toml -> own.toml)"),
         (OWN + "coins = 3", "coins: expected a table, got integer 3"),
         ("a = = 1", "is not valid TOML"),
     ],
 )
-def test_a_bad_file_names_key_and_remedy(tmp_path: Path, text: str, expected: str | None) -> None:
+def test_a_bad_file_names_key_and_remedy(tmp_path: Path, text: str, expected: str) -> None:
     (line,) = complaints(tmp_path, text)
-    if expected is None:
-        assert line.startswith('utta: no shipped parameter set has this name; did you mean "uta"?')
-    else:
-        assert line.startswith(expected)
+    assert line.startswith(expected)
+
+
+def test_a_problem_of_the_base_names_both_files(tmp_path: Path) -> None:
+    (line,) = complaints(tmp_path, OWN.replace("uta", "none.toml"))
+    assert line.startswith(f"base: {tmp_path / 'none.toml'}: no such file")
+    written(tmp_path, OWN + "[coins.BTC]\nf_A = 2\n[portfolio]\netaa = 1\n", "below.toml")
+    assert complaints(tmp_path, OWN.replace("uta", "below.toml")) == [
+        f'base: {tmp_path / "below.toml"}: portfolio.etaa: unknown key; did you mean "eta"?',
+        f"base: {tmp_path / 'below.toml'}: coins.BTC.f_A: expected a number of at most 1, got integer 2",
+    ]
 
 
 def test_a_circle_of_two_files_and_of_two_coins_is_found(tmp_path: Path) -> None:
@@ -328,7 +349,7 @@ def test_a_circle_of_two_files_and_of_two_coins_is_found(tmp_path: Path) -> None
 def test_a_whole_set_with_a_number_missing_names_it(tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "config" / "risk" / "uta.toml").read_text(encoding="utf-8")
     assert complaints(tmp_path, text.replace("TH = 0.05", "").replace("eta = 0.0 ", "# ")) == [
-        "portfolio.eta: missing; this key is required",
+        'portfolio.eta: missing; this key is required, or inherit: base = "uta"',
         *(f"coins.{coin}.TH: missing; this key is required" for coin in ("BTC", "ETH", "SOL", "ADA", "AVAX", "DOT", "other")),
     ]
 

@@ -103,7 +103,7 @@ eligibility = { minimum_equity = 8, enabled = false }
     ("text", "expected"),
     [
         ("[portfolio]\nparameter = 'uta'", ['portfolio.parameter: unknown key; did you mean "parameters"?']),
-        ("[portfolio]\nparameters = 'utta'", ['portfolio.parameters: utta: no shipped parameter set has this name; did you mean "uta"?']),
+        ("[portfolio]\nparameters = 'utta'", ['portfolio.parameters: no shipped parameter set has this name; did you mean "uta"?']),
         ("[portfolio]\nparameters = 3", ["portfolio.parameters: expected text in quotes, got integer 3"]),
         ("[portfolio.overrides.BTC]\nprice_rng = 1", ["portfolio.overrides.BTC.price_rng: unknown key; did you mean"]),
         ("[portfolio.overrides]\nBTC = 1", ["portfolio.overrides.BTC: expected a table, got integer 1"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,8 @@ def test_a_set_of_the_user_s_is_found_beside_the_snapshot_or_where_the_command_s
     beside = answer(saved_book.written(saved_book.book(parameters="smaller.toml"), tmp_path))
     named = answer(saved_book.written(saved_book.book(), tmp_path), "--parameters", str(tmp_path / "smaller.toml"))
     assert beside == named
-    assert beside["parameters"] == {"name": "smaller", "dated": "2026-11-21"}
+    btc = next(unit for unit in beside["portfolios"][0]["units"] if unit["coin"] == "BTC")
+    assert btc["price_nodes"][0] == -0.05
     assert beside["portfolios"][0]["units"][0]["price_nodes"][0] == -0.05
 
 
@@ -113,7 +115,7 @@ def test_an_infinite_ratio_is_a_value(tmp_path: Path) -> None:
         ({"index": {"BTC": "high"}}, "book.json: index.BTC: expected a number"),
         ({"overrides": {"BTC": {"price_rangee": 0.1}}}, 'book.json: overrides.BTC.price_rangee: unknown key; did you mean "price_range"?'),
         ({"portfolios": [{"id": "desk", "accounts": ["nobody"]}]}, 'book.json: portfolios[0].accounts[0]: no account has the id "nobody"'),
-        ({"parameters": "utah"}, 'utah: no shipped parameter set has this name; did you mean "uta"?'),
+        ({"parameters": "utah"}, 'book.json: parameters: no shipped parameter set has this name; did you mean "uta"?'),
     ],
 )
 def test_a_bad_snapshot_is_exit_2_with_file_path_and_what_was_expected(
@@ -163,6 +165,12 @@ def test_an_acknowledged_rule_lets_the_method_stand(tmp_path: Path, snapshot: st
     config = configured(tmp_path, "[portfolio.eligibility]\nacknowledged = true\n")
     assert answer(snapshot, "--config", config)["portfolios"][0]["method"] == "portfolio"
     assert invoke("report", snapshot, "--config", config).stderr == ""
+
+
+@pytest.mark.parametrize("text", ["[portfolio.eligibility]\nacknowledged = true\n", "[portfolio.eligibility]\nminimum = 1\n"])
+def test_warnings_of_later_configurations_are_heard(tmp_path: Path, snapshot: str, text: str) -> None:
+    invoke("report", snapshot, "--config", configured(tmp_path, text))
+    assert logging.getLogger("marginwatch.config").disabled is False
 
 
 def test_a_bad_configuration_is_exit_2(tmp_path: Path, snapshot: str) -> None:
@@ -232,3 +240,34 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+# -- the parameter set a snapshot names, and its overrides ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["report", "explain"])
+def test_overrides_of_a_coin_that_exists_nowhere_are_exit_2(tmp_path: Path, command: str) -> None:
+    path = saved_book.written(saved_book.book(overrides={"btc": {"price_range": 0.9}, "BTC": {"price_range": 0.2}}), tmp_path)
+    found = invoke(command, path)
+    assert found.exit_code == 2
+    message = 'overrides.btc: no coin of this snapshot or of its parameter set has this name; did you mean "BTC"?'
+    assert found.stderr.splitlines()[-1] == f"{path}: {message}"
+
+
+def test_overrides_may_name_coins_of_the_set_or_of_the_snapshot(tmp_path: Path) -> None:
+    index = {**saved_book.book()["index"], "PEPE": 0.00001}
+    overrides = {coin: {"f_A": 0.1} for coin in ("AVAX", "PEPE", "other")} | {"*": {"eta": 0.1}}
+    assert answer(saved_book.written(saved_book.book(index=index, overrides=overrides), tmp_path))["portfolios"][0]["status"] == "ok"
+
+
+def test_what_is_wrong_with_the_set_that_a_snapshot_names_is_said_at_its_key(tmp_path: Path) -> None:
+    path = saved_book.written(saved_book.book(parameters="none.toml"), tmp_path)
+    found = invoke("report", path)
+    assert found.exit_code == 2
+    assert f"{path}: parameters: {tmp_path / 'none.toml'}: no such file" in found.stderr
+    (tmp_path / "none.toml").write_text(SMALLER.replace("uta", "utah"))
+    base = f'{tmp_path / "none.toml"}: base: no shipped parameter set has this name; did you mean "uta"?'
+    assert f"{path}: parameters: {base}" in invoke("report", path).stderr
+    named = saved_book.written(saved_book.book(), tmp_path)
+    lines = invoke("report", named, "--parameters", str(tmp_path / "none.toml")).stderr.splitlines()
+    assert lines[-1].startswith(base)

@@ -335,7 +335,7 @@ def test_an_option_without_a_price_fails_its_unit_and_its_portfolio() -> None:
     assert {btc[key] for key in UNIT_KEYS - {"coin", "status"}} == {None}
     assert eth["maintenance_margin"] == pytest.approx(14_002.0 + 42.0)
     assert {row["standalone"] for row in eth["positions"]} == {None}
-    assert found["distance"]["all"]["1.0"] == {"down": None, "up": None}
+    assert found["distance"] is None
 
 
 def test_a_missing_entry_keeps_the_margins_and_no_ratio() -> None:
@@ -450,3 +450,99 @@ def test_a_complete_snapshot_assumes_little() -> None:
 def test_instruments_at_the_cap_are_counted() -> None:
     assert only(saved_book.book(), "house")["at_liquidity_cap"] == 2
     assert only(saved_book.book(), "uta")["at_liquidity_cap"] == 0
+
+
+def test_what_a_balance_without_a_ratio_does_depends_on_where_equity_comes_from() -> None:
+    document = saved_book.book()
+    document["accounts"][1]["balances"] = [{"asset": "BTC", "total": 0.1}]
+    sentences = only(document)["assumptions"]
+    assert "does not move equity, no collateral ratio was told: BTC of aster-1" in sentences
+    assert not [sentence for sentence in sentences if sentence.startswith("counts nothing")]
+
+
+def test_an_account_without_equity_and_balances_has_no_cash() -> None:
+    document = saved_book.book()
+    del document["accounts"][1]["equity"]
+    assert (
+        "cash 0 in an equity computed from entries and marks, neither equity nor balances were told: aster-1"
+        in only(document)["assumptions"]
+    )
+
+
+def test_an_expired_option_counts_its_intrinsic_value() -> None:
+    document = saved_book.book(as_of="2026-12-25T08:00:00Z")
+    sentence = f"intrinsic value, the option has expired: {saved_book.CALL}"
+    assert sentence in only(document)["assumptions"]
+    assert sentence not in only(saved_book.book(as_of="2026-12-25T07:59:59Z"))["assumptions"]
+
+
+# -- remedies under cross, several gaps at once ---------------------------------------------------------------------------------------
+
+
+def test_under_cross_the_remedies_are_those_of_cross() -> None:
+    # 10,000 USD of equity against 20,000 leg by leg, and 600 by the portfolio method
+    document = saved_book.two_hedged_perpetuals()
+    for account in document["accounts"]:
+        account["equity"] = 5_000.0
+    own, found = only(document), only(document, rules=rule(enabled=False))
+    assert (found["margin_ratio"], found["level"]) == (2.0, "liquidation")
+    assert found["cash_to_safety"] == pytest.approx(20_000.0 / 0.85 - 10_000.0)
+    assert (found["reduction"], found["stage"], found["distance"]) == (None, None, None)
+    for key in ("cash_to_safety", "reduction", "stage", "distance"):
+        assert found["portfolio"][key] == own[key], key
+    assert own["cash_to_safety"] == 0.0
+    safe = only(saved_book.two_hedged_perpetuals(), rules=rule(enabled=False))
+    assert (safe["level"], safe["cash_to_safety"]) == ("ok", 0.0)
+    del document["instruments"][0]["tiers"]
+    assert only(document, rules=rule(enabled=False))["cash_to_safety"] is None
+
+
+def test_part_of_a_position_may_be_enough_where_all_of_it_is_too_much() -> None:
+    document = saved_book.two_hedged_perpetuals()
+    document["accounts"][1]["positions"][0]["quantity"] = -11.0
+    for account, equity in zip(document["accounts"], (9_000.0, 1_000.0), strict=True):
+        account["equity"] = equity
+    found = only(document)
+    assert found["margin_ratio"] > 1.0
+    cut = found["reduction"]
+    assert (cut["account"], cut["instrument"]) == ("aster", "aster:BTC")
+    assert 0.0 < cut["quantity"] < 1.0
+    document["accounts"][1]["positions"][0]["quantity"] += cut["quantity"]
+    assert only(document)["margin_ratio"] == pytest.approx(0.85, rel=1e-9)
+    document["accounts"][1]["positions"][0]["quantity"] = 0.0
+    assert only(document)["margin_ratio"] > 1.0, "closing the whole of it is worse"
+
+
+@pytest.mark.parametrize(("venue", "stage"), [("bybit", "normal"), ("hyperliquid", None), ("aster", None)])
+def test_the_stages_are_those_of_a_venue_without_a_rule_of_its_own(venue: str, stage: str | None) -> None:
+    document = saved_book.book(portfolios=[{"id": "one", "accounts": ["aster-1"]}])
+    document["accounts"][1]["venue"] = venue
+    assert only(document)["stage"] == stage
+
+
+def test_every_gap_of_an_account_is_told_at_once() -> None:
+    document = saved_book.book()
+    account = document["accounts"][0]
+    del account["equity"], account["positions"][0]["entry"], account["positions"][1]["entry"]
+    account["balances"] = [{"asset": name, "total": 1.0} for name in ("DAI", "SOL")]
+    found = only(document)
+    assert sorted((row["reason"], row["detail"].partition(":")[0]) for row in found["failures"]) == [
+        ("MISSING_ENTRY", "position of hl-main in hyperliquid"),
+        ("MISSING_ENTRY", "position of hl-main in hyperliquid"),
+        ("MISSING_INDEX", "no USD index of DAI"),
+        ("MISSING_INDEX", "no USD index of SOL"),
+    ]
+    told = [row["detail"] for row in found["failures"]]
+    assert "position of hl-main in hyperliquid:ETH: no entry price, needed to compute an equity not given" in told
+    assert found["distance"] is None
+
+
+def test_under_a_given_equity_only_debts_need_a_price() -> None:
+    document = saved_book.book()
+    document["accounts"][0] |= {"balances": [{"asset": "DUST", "total": 1.0}], "debts": [{"asset": "SOL", "amount": 2.0}]}
+    assert [row["detail"] for row in only(document)["failures"]] == ["no USD index of SOL"]
+
+
+def test_the_view_says_whether_every_pool_has_a_value() -> None:
+    assert only(saved_book.book())["venues"]["complete"] is False
+    assert only(saved_book.two_hedged_perpetuals())["venues"]["complete"] is True

@@ -109,7 +109,9 @@ def test_distances_are_the_document_s() -> None:
     text = printed(document)
     moves = [portfolio["distance"]["ETH"][target][side] for target in ("0.85", "0.9", "1.0") for side in ("down", "up")]
     assert any(value is not None for value in moves)
-    assert ["ETH", *("-" if value is None else f"{100 * value:+.2f}%" for value in moves)] in [line.split() for line in text.splitlines()]
+    assert ["ETH", *("none" if value is None else f"{100 * value:+.2f}%" for value in moves)] in [
+        line.split() for line in text.splitlines()
+    ]
 
 
 def test_sets_stand_side_by_side_and_are_named_with_their_dates() -> None:
@@ -150,13 +152,13 @@ def test_above_85_per_cent_it_says_what_brings_it_back() -> None:
     (portfolio,) = document["portfolios"]
     text = one_line(printed(document))
     assert f"back to 85 %: add {portfolio['cash_to_safety']:,.2f} USD" in text
-    assert f"or trade {portfolio['reduction']['quantity']:+,.8g} of the worst position, hl-main hyperliquid:ETH" in text
+    assert f"or trade {portfolio['reduction']['quantity']:+,.8g} of one position, hl-main hyperliquid:ETH" in text
     assert row(printed(document), "level") == ["critical"]
     assert "back to 85 %" not in printed(reported(saved_book.book()))
 
 
 def test_it_says_when_no_single_position_is_enough() -> None:
-    assert "closing no single position is enough" in printed(reported(saved_book.with_equity(5_000.0)))
+    assert "closing the worst position alone is not enough" in printed(reported(saved_book.with_equity(5_000.0)))
 
 
 def test_an_infinite_ratio_is_written() -> None:
@@ -226,6 +228,73 @@ def test_venues_are_shown_on_their_own_and_gone() -> None:
     assert f"concentration: {largest['coin']} is {math.floor(1000 * largest['share']) / 10:.1f}% of the units' margin" in text
 
 
+def test_distances_that_cannot_be_told_say_why() -> None:
+    text = one_line(printed(reported(saved_book.without_price_of_the_call())))
+    assert f"distance: unknown, because no implied volatility of {saved_book.CALL}" in text
+    assert "price of" not in text
+
+
+def test_pools_without_a_value_are_not_passed_over() -> None:
+    text = printed(reported(saved_book.book()))
+    assert "first to be liquidated down of the 2 pools with a value: " in text
+    assert "unknown: options/account, which may be liquidated before" in text
+    assert [line.split()[-3:] for line in text.splitlines() if line.split()[:2] == ["deribit", "options"]] == [["unknown"] * 3]
+    whole = printed(reported(saved_book.two_hedged_perpetuals()))
+    assert "first to be liquidated down: hyperliquid on hyperliquid" in whole
+    assert "may be liquidated before" not in whole
+
+
+def alone(venue: str, **changes: Any) -> Document:
+    document = saved_book.book(portfolios=[{"id": "one", "accounts": ["aster-1"]}])
+    document["accounts"][1] |= {"venue": venue} | changes
+    return document
+
+
+def test_one_account_is_told_what_its_own_venue_does() -> None:
+    unified = one_line(printed(reported(alone("bybit"))))
+    assert "if bybit margins aster-1 like this, what happens now: nothing; debts are repaid automatically from 85 %" in unified
+    both = one_line(printed(reported(alone("bybit")), reported(alone("bybit"), "house")))
+    assert "under house of 2026-11-21, if bybit" in both
+    assert "what happens next: unknown: aster liquidates aster-1 by its own rule" in one_line(printed(reported(alone("aster"))))
+    pooled = saved_book.with_pools() | {"portfolios": [{"id": "one", "accounts": ["hl-main"]}]}
+    rule = one_line(printed(reported(pooled)))
+    assert "what happens next, by the rule of hyperliquid, pool USDC: nothing before 100%" in rule
+    assert not [text for text in (unified, both, rule) if "nobody acts on this number" in text]
+
+
+def test_with_its_only_venue_gone_nothing_is_left() -> None:
+    text = printed(reported(alone("bybit")))
+    assert "without bybit: every account of portfolio one is on bybit: nothing is left" in text
+    assert "venue gone" not in text
+
+
+def test_unknown_volumes_are_listed() -> None:
+    (line,) = [line for line in printed(reported(saved_book.book()), width=200).splitlines() if line.startswith("notional over 24 h")]
+    assert set(line.partition("; unknown: ")[2].strip().split(", ")) == {"hyperliquid:ETH", saved_book.CALL}
+    assert "notional over 24 h volume: unknown: " in printed(reported(saved_book.book(volume_24h_usd={})))
+
+
+def test_remedies_are_written_once_and_fit_stablecoins_and_coins() -> None:
+    document = saved_book.book()
+    del document["accounts"][0]["equity"]
+    document["accounts"][0]["balances"] = [{"asset": "DAI", "total": 1.0}]
+    assert 'no USD index of DAI -> give it under "fx" for a stablecoin, under "index" for a coin' in one_line(printed(reported(document)))
+    document = saved_book.book()
+    del document["instruments"][2]["tiers"]
+    assert 'give the instrument its "tiers"' not in printed(reported(document))
+
+
+def test_under_cross_the_remedy_is_that_of_cross() -> None:
+    document = saved_book.two_hedged_perpetuals()
+    for account in document["accounts"]:
+        account["equity"] = 5_000.0
+    text = one_line(printed(reported(document, rules=lambda portfolio: Eligibility(acknowledged=True, enabled=False))))
+    assert f"back to 85 % by the cross method: add {20_000.0 / 0.85 - 10_000.0:,.2f} USD" in text
+    assert "or reduce" not in text
+    assert "or trade" not in text
+    assert "the portfolio method's ratio, which does not stand, gets there" in text
+
+
 # -- parts ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +311,6 @@ def test_figures_are_written_for_people() -> None:
         "999.99", "1,000", "1,234", "-5,679", "-", "infinite",
     ]  # fmt: skip
     assert [ratio(value) for value in (None, 0.8999, "Infinity")] == ["-", "89.9%", "infinite"]
-    assert [move(value) for value in (None, -0.1234, 0.5)] == ["-", "-12.34%", "+50.00%"]
+    assert [move(value) for value in (None, -0.1234, 0.5)] == ["none", "-12.34%", "+50.00%"]
     assert [times(value, equity) for value, equity in ((10.0, 4.0), (10.0, 0.0), (None, 1.0), (1.0, None))] == [" (2.5x)", "", "", ""]
     assert level_text(None).plain == "unknown"

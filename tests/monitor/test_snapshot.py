@@ -224,7 +224,10 @@ HELD = {"instrument": "aster:ETHUSDT", "quantity": 1}
         (top(fx={"USDT": 0}), "fx.USDT: expected a number greater than 0"),
         (top(fx={"USDT": "0.99.1"}), 'fx.USDT: expected a number, got text "0.99.1"'),
         (top(fx={"USD": 0.99}), "fx.USD: is 1 by definition, got 0.99; remove it"),
+        (top(fx={"ETH": 4000}), "fx.ETH: settles instruments of its own and is no stablecoin; give its price under index"),
         (top(index={"ETH": -1}), "index.ETH: expected a number greater than 0"),
+        (top(beta={"eth": 1}), 'beta.eth: no coin of this snapshot has this name; did you mean "ETH"?'),
+        (top(daily_volatility={"DOGE": 0.1}), "daily_volatility.DOGE: no coin of this snapshot has this name"),
         (top(beta={"ETH": None}), "beta.ETH: expected a number, got nothing"),
         (
             top(volume_24h_usd={"aster:ETHUSD": 1}),
@@ -315,6 +318,27 @@ HELD = {"instrument": "aster:ETHUSDT", "quantity": 1}
 def test_an_error_names_key_expectation_and_remedy(change: Change, expected: str) -> None:
     (line,) = complaints(change)
     assert line.startswith(expected)
+
+
+@pytest.mark.parametrize(("inverse", "settle"), [(True, "USD"), (False, "SOL")])
+def test_the_coin_of_what_it_settles_or_of_an_inverse_contract_is_no_stablecoin(inverse: bool, settle: str) -> None:
+    row = {"id": "x", "kind": "perpetual", "coin": "SOL", "settle": settle, "inverse": inverse, "mark": 150}
+    (line,) = complaints(top(instruments=[row], fx={"SOL": 150, "USDC": 1}), small)
+    assert line == "fx.SOL: settles instruments of its own and is no stablecoin; give its price under index"
+
+
+def test_a_perpetual_on_a_stablecoin_may_settle_in_another() -> None:
+    row = {"id": "x", "kind": "perpetual", "coin": "USDC", "settle": "USDT", "mark": 1.0001}
+    snapshot = parse_snapshot({**small(), "instruments": [row], "fx": {"USDC": 0.9999, "USDT": 0.9996}}, "book.json")
+    assert snapshot.fx == {"USDC": 0.9999, "USDT": 0.9996}
+
+
+def test_beta_and_volatility_of_a_coin_only_held_or_owed_are_of_use() -> None:
+    money = {"balances": [{"asset": "BTC", "total": 1}], "debts": [{"asset": "SOL", "amount": 2}]}
+    document = {**small(), "accounts": [{"id": "a", "venue": "aster", **money}], "index": {"ETH": 4000}}
+    coins = {"BTC": 0.5, "SOL": 1.5, "ETH": 1}
+    snapshot = parse_snapshot({**document, "beta": coins, "daily_volatility": coins}, "book.json")
+    assert snapshot.coins == coins.keys() == snapshot.beta.keys() == snapshot.daily_volatility.keys()
 
 
 def test_in_hedge_mode_a_row_without_side_is_on_the_side_of_its_sign() -> None:

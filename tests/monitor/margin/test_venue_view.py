@@ -192,6 +192,26 @@ def test_what_an_assumed_pool_lacks(changed: Document, more: Document, expected:
     assert expected in reasons(found)
 
 
+def test_what_settles_in_its_coin_or_another_needs_no_fx() -> None:
+    extra = (listed("aster:OWN", "BTC", BTC, 0.01, settle="BTC"), listed("aster:CROSSED", "ETH", 0.04, 0.01, settle="BTC"))
+    for name, expected in (("aster:OWN", 0.01 * BTC), ("aster:CROSSED", 0.01 * 0.04 * BTC)):
+        (curve,) = view(document(SHORT | {"positions": [held(name, -1.0)]}, instruments=(*INSTRUMENTS, *extra))).pools
+        assert curve.ratio == pytest.approx(expected / 30_000.0)
+    missing = {"index": {"ETH": 4_000.0}}
+    (curve,) = view(document(SHORT | {"positions": [held("aster:CROSSED", -1.0)]}, instruments=(*INSTRUMENTS, *extra), **missing)).pools
+    assert reasons(curve) == ["MISSING_FX"]
+
+
+def test_a_pool_margined_in_a_coin_is_worth_its_index() -> None:
+    coin = account("coin", None, "aster", pools=[pool("BTC", 0.5, asset="BTC")])
+    found = view(document(LONG, coin))
+    assert found.failures == ()
+    (given, taken) = sorted(found.transfers, key=lambda transfer: transfer.usd)
+    assert (given.account, given.asset) == ("coin", "BTC")
+    assert [given.usd, given.amount] == pytest.approx([-0.5 * BTC, -0.5])
+    assert taken.usd == pytest.approx(0.5 * BTC)
+
+
 def test_spot_and_closed_positions_are_no_legs() -> None:
     spot = listed("aster:spot:BTC", "BTC", BTC, tiers=[]) | {"kind": "spot"}
     rows = [held("aster:BTCUSDT", -1.0), held("aster:spot:BTC", 1.0), held("aster:ETHUSDT", 0.0)]
