@@ -271,3 +271,11 @@ def test_what_is_wrong_with_the_set_that_a_snapshot_names_is_said_at_its_key(tmp
     named = saved_book.written(saved_book.book(), tmp_path)
     lines = invoke("report", named, "--parameters", str(tmp_path / "none.toml")).stderr.splitlines()
     assert lines[-1].startswith(base)
+
+
+@pytest.mark.parametrize("command", ["report", "explain"])
+def test_the_example_of_the_readme_has_a_value(command: str) -> None:
+    example = Path(__file__).parents[2] / "docs/examples/desk.json"
+    found = invoke(command, str(example), "--parameters", "uta", "--parameters", "house")
+    assert found.exit_code == 0, found.stderr
+    assert "MISMATCH" not in found.stdout
