@@ -21,12 +21,14 @@ DEMO = Path(__file__).with_name("demo.toml")
 _log = logging.getLogger("marginwatch.config")
 
 
-def load(path: Path, *, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    path: Path, *, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None, quiet: bool = False
+) -> Settings:
     """Read, check and complete a configuration file.
 
     `environ` stands in for the process environment. `overrides` is laid over the file table by table (lists are replaced):
     the demo gives its accounts and endpoints so. Secrets are read here; relative files are looked for beside `path`. Doubts
-    (`Settings.warnings`) are logged. Raises ConfigError with every problem found.
+    (`Settings.warnings`) are logged unless `quiet`. Raises ConfigError with every problem found.
     """
     source = str(path)
     raw = _merged(read_toml(path, source, missing="write one after config/example.toml"), overrides or {})
@@ -35,7 +37,7 @@ def load(path: Path, *, environ: Mapping[str, str] | None = None, overrides: Map
         settings = Settings.model_validate(raw, context=context)
     except ValidationError as error:
         raise ConfigError(source, problems_of(error, Settings)) from None
-    for warning in settings.warnings:
+    for warning in () if quiet else settings.warnings:
         _log.warning("%s: %s", source, warning)
     return settings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import sys
 from pathlib import Path
@@ -73,8 +72,7 @@ def run(path: Path, terminal: bool) -> None:
 @click.option("--live", is_flag=True, help="Also ask the venue: reachability, clock, modes, positions, budget.")
 def check(path: Path, live: bool) -> None:
     """Check a configuration file."""
-    logging.getLogger("marginwatch.config").disabled = True  # the summary below has the same warnings
-    settings = _load(path)
+    settings = _load(path, quiet=True)  # the summary below has the same warnings
     from config import describe
 
     click.echo(describe(settings))
@@ -156,11 +154,11 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another with --port") from None
 
 
-def _load(path: Path) -> Settings:
+def _load(path: Path, *, quiet: bool = False) -> Settings:
     from config import ConfigError, load
 
     try:
-        return load(path)
+        return load(path, quiet=quiet)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(2)

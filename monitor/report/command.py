@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -109,25 +107,13 @@ def _tell_about_kernels() -> None:
 def _rules(config: Path | None) -> Rules:
     if config is None:
         return no_rules
-    with _silent("marginwatch.config"):
-        settings = load(config)
+    settings = load(config, quiet=True)  # its warnings are about the running monitor
     configured = {portfolio.id: portfolio.eligibility for portfolio in settings.portfolios}
 
     def rule(portfolio: str) -> Eligibility:
         return configured.get(portfolio, settings.portfolio.eligibility)
 
     return rule
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    # the warnings of a configuration are about the running monitor
-    logger = logging.getLogger(name)
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _chosen(name: str | None, known: Sequence[str] | set[str], what: str) -> list[str]:
