@@ -22,8 +22,10 @@ demo: setup ## run the monitor against simulated venues on this machine
 	@$(BIN)/marginwatch demo $(ARGS)
 
 test: setup-test ## whole test suite but the end-to-end tests, then test-kernels
-	@$(BIN)/python -m pytest $(ARGS)
-	@$(MAKE) --no-print-directory test-kernels
+	@# side by side: the checked modes of the kernels take a core of their own
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
+		{ $(MAKE) --no-print-directory test-kernels >"$$log" 2>&1 & kernels=$$!; \
+		$(BIN)/python -m pytest $(ARGS); tests=$$?; wait $$kernels; checked=$$?; cat "$$log"; test $$tests -eq 0 && test $$checked -eq 0; }
 
 test-kernels: setup-test ## kernel tests with the JIT off, then with bounds checks
 	@echo 'kernel tests, JIT off'
