@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connectors.model import Instrument, Order, Section, Token, Wallet
+from connectors.model import FuturesAccount, Instrument, Order, PositionSide, Section, Token, Wallet
 
 
 class Source(StrEnum):
@@ -47,6 +47,8 @@ class FailureReason(StrEnum):
     UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
     UNSUPPORTED_MODE = "UNSUPPORTED_MODE"
     AGENT_ADDRESS = "AGENT_ADDRESS"
+    UNSAFE_KEY = "UNSAFE_KEY"
+    KEY_REFUSED = "KEY_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,10 @@ class Instruments:
 
 @dataclass(frozen=True, slots=True)
 class MarkPrices:
-    """Marks of some instruments, four equally long columns. `funding` is the venue's current rate per its own interval.
+    """Marks of some instruments, equally long columns. `funding` is the venue's current rate per its own interval, NaN unknown.
 
-    `delta`: the feed tells changes only, so its silence about an instrument confirms the last mark.
+    `delta`: the feed tells changes only, so its silence about an instrument confirms the last mark. `funding_times` are the next
+    funding times (venue's ms, 0 unknown), None where the venue's feed does not carry them.
     """
 
     venue: str
@@ -76,6 +79,7 @@ class MarkPrices:
     funding: list[float]
     time_ms: int | None = None
     delta: bool = False
+    funding_times: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,53 @@ class AccountSnapshot:
     received_ns: int
     sections: tuple[Section, ...]
     wallet: Wallet | None
+
+
+@dataclass(frozen=True, slots=True)
+class FuturesSnapshot:
+    """A futures account (Aster) after a read or a push, whole. `source` POLL: its `read` is new."""
+
+    venue: str
+    account: str
+    received_ns: int
+    source: Source
+    state: FuturesAccount
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCall:
+    """The venue warns that a margin ratio is high; whether before or with the liquidation is not said."""
+
+    venue: str
+    account: str
+    received_ns: int
+    time_ms: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdlQuantiles:
+    """Places in the auto-deleveraging queue by (instrument, side): 0 last to 4 first."""
+
+    venue: str
+    account: str
+    received_ns: int
+    quantiles: dict[tuple[str, PositionSide], int]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What the venue says of the key an account is read with: when it expires (ms, None: not said) and what it may do.
+
+    `warning` is a sentence for the user where something about it is doubtful.
+    """
+
+    venue: str
+    account: str
+    received_ns: int
+    expires_ms: int | None
+    rights: tuple[str, ...]
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +387,10 @@ Event = (
     | SectionsSnapshot
     | WalletSnapshot
     | AccountSnapshot
+    | FuturesSnapshot
+    | MarginCall
+    | AdlQuantiles
+    | KeyState
     | ModeReport
     | Fill
     | CashFlow

@@ -19,6 +19,14 @@ class InstrumentKind(StrEnum):
     SPOT = "spot"
 
 
+class PositionSide(StrEnum):
+    """Which position of an instrument: the net one, or one of the two legs of an account in hedge mode."""
+
+    BOTH = "both"
+    LONG = "long"
+    SHORT = "short"
+
+
 class MarginMode(StrEnum):
     """Whether a position shares its ledger's margin or holds its own."""
 
@@ -40,7 +48,8 @@ class Instrument:
     """One contract of one venue.
 
     `id` is `venue:symbol` and unique in the program; `section` is the ledger it settles in (a Hyperliquid dex name, "" the
-    first); `tiers` are sorted by bound, the first at 0.
+    first; an Aster margin asset); `tiers` are sorted by bound, the first at 0. `funding_interval_h` is the hours between two
+    funding times, 0 where the venue did not say.
     """
 
     id: str
@@ -55,6 +64,7 @@ class Instrument:
     max_leverage: float = 0.0
     isolated_only: bool = False
     delisted: bool = False
+    funding_interval_h: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class Position:
 
     `mark` is the mark the frame itself was computed with. `isolated_cash` is the mark-independent cash of an isolated
     position (equity = isolated_cash + quantity * mark), None for cross. `max_leverage` is the position's own limit (0: the
-    instrument's). The `reported_*` figures are the venue's own.
+    instrument's). The `reported_*` figures are the venue's own. `time_ms` is the venue's time of its last change, 0 where the
+    venue gives none for each position.
     """
 
     instrument: str
@@ -77,6 +88,9 @@ class Position:
     reported_liquidation_price: float | None = None
     reported_margin_used: float | None = None
     reported_unrealized_pnl: float | None = None
+    reported_maintenance_margin: float | None = None
+    side: PositionSide = PositionSide.BOTH
+    time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +139,68 @@ class Wallet:
 
 
 @dataclass(frozen=True, slots=True)
+class FuturesAsset:
+    """One asset of a futures wallet, in that asset.
+
+    `wallet` is all of it without unrealised PnL, `cross_wallet` the part that is not held by isolated positions. `time_ms` is
+    the venue's time of its last change, 0 unknown.
+    """
+
+    asset: str
+    wallet: float
+    cross_wallet: float
+    time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedAsset:
+    """What a venue computed on one asset at a read; `maintenance_margin` includes isolated positions, `cross_equity` does not."""
+
+    asset: str
+    margin_balance: float
+    cross_equity: float
+    maintenance_margin: float
+    initial_margin: float
+    available: float
+
+
+@dataclass(frozen=True, slots=True)
+class FuturesRead:
+    """One complete REST read of a futures account: what it held then, at the marks the venue used, and the venue's own figures.
+
+    The `total_*` figures are in USD over all assets in multi-assets mode; in single-asset mode they are of the venue's first
+    asset alone. `began_ms` is the venue's clock when the read was asked for.
+    """
+
+    began_ms: int
+    assets: tuple[FuturesAsset, ...]
+    positions: tuple[Position, ...]
+    reported: tuple[ReportedAsset, ...]
+    total_wallet_balance: float
+    total_margin_balance: float
+    total_maintenance_margin: float
+    total_initial_margin: float
+    available: float
+
+
+@dataclass(frozen=True, slots=True)
+class FuturesAccount:
+    """A futures account now: the last read and every push since, merged row by row by the venue's time.
+
+    `multi_assets`: one pool over all assets; else one for each asset. `hedge_mode`: LONG and SHORT of an instrument are two
+    positions. `positions` has no flat ones. `doubt` names why the state awaits the next read, empty when it does not.
+    """
+
+    multi_assets: bool
+    hedge_mode: bool
+    time_ms: int
+    assets: tuple[FuturesAsset, ...]
+    positions: tuple[Position, ...]
+    read: FuturesRead
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A resting order; `quantity` is the signed remaining size."""
 
@@ -136,9 +212,20 @@ class Order:
     is_trigger: bool = False
 
 
+class PriceBasis(StrEnum):
+    """What a venue values an asset at when it counts as collateral: the median of spot, mark and index; an index; or par."""
+
+    MEDIAN = "median"
+    INDEX = "index"
+    PAR = "par"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A venue's asset: `token` its number on the venue, `asset` its name there (UBTC), `coin` what it is (BTC)."""
+    """A venue's asset: `token` its number on the venue, `asset` its name there (UBTC), `coin` what it is (BTC).
+
+    `perpetual` is the id of the instrument whose index prices it, None: the main one of its coin.
+    """
 
     venue: str
     token: int
@@ -146,3 +233,5 @@ class Token:
     coin: str
     spot_pair: str | None = None
     """Symbol of the pair that quotes the asset in the venue's main stablecoin."""
+    basis: PriceBasis = PriceBasis.MEDIAN
+    perpetual: str | None = None

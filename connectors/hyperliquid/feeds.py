@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from connectors.events import FeedState, FeedStatus
-from connectors.hyperliquid.fields import Obj
+from connectors.fields import Obj
 from connectors.hyperliquid.reference import VENUE
 from connectors.staleness import FeedClock, StalenessBoard
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import copysign
 
 from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation
-from connectors.hyperliquid.fields import Obj, decimal, flag, integer, mapping, number, optional_number, sequence, text
+from connectors.fields import Obj, decimal, flag, integer, mapping, number, optional_number, sequence, text
 from connectors.hyperliquid.messages import side_sign
 from connectors.hyperliquid.reference import MAIN_DEX, VENUE, Reference, dex_of, instrument_id, is_perpetual
 

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from connectors.events import MarkPrices, SpotPrices
-from connectors.hyperliquid.fields import WrongShape, decimal, mapping, pairs, sequence
+from connectors.fields import WrongShape, decimal, mapping, pairs, sequence
 from connectors.hyperliquid.reference import VENUE, Reference
 from connectors.hyperliquid.subscriptions import ASSET_CONTEXTS, FAST_CONTEXTS
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.events import BorrowReserve
-from connectors.hyperliquid.fields import (
+from connectors.fields import (
     Obj,
     WrongShape,
     decimal,

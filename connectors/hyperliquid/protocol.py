@@ -24,8 +24,8 @@ from connectors.events import (
     Source,
     WalletSnapshot,
 )
+from connectors.fields import Obj, WrongShape, mapping, sequence, text
 from connectors.hyperliquid.feeds import FeedSet, Subscription
-from connectors.hyperliquid.fields import Obj, WrongShape, mapping, sequence, text
 from connectors.hyperliquid.ledger import (
     Context,
     Entry,

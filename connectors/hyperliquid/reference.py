@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.events import Instruments
-from connectors.hyperliquid.fields import Obj, WrongShape, flag, integer, mapping, number, pairs, sequence, text, whole
+from connectors.fields import Obj, WrongShape, flag, integer, mapping, number, pairs, sequence, text, whole
 from connectors.model import Instrument, InstrumentKind, MarginTier, Token
 
 VENUE = "hyperliquid"

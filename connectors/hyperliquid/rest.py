@@ -15,7 +15,7 @@ import orjson
 from connectors.clock import Clock, within
 from connectors.errors import HttpError, ProtocolError, RateLimited
 from connectors.events import BorrowReserve
-from connectors.hyperliquid.fields import WrongShape, mapping, sequence, text
+from connectors.fields import WrongShape, mapping, sequence, text
 from connectors.hyperliquid.messages import (
     SubAccount,
     UserRole,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation
-from connectors.hyperliquid.fields import WrongShape
+from connectors.fields import WrongShape
 from connectors.hyperliquid.ledger import Context, Entry, Watched, parse_fill, parse_funding, parse_ledger_update, parse_liquidation_event
 from connectors.hyperliquid.memory import MOST_KEYS, LogMemory, Memory
 from tests.connectors.hyperliquid import hyperliquid_wire as wire

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.errors import ProtocolError
-from connectors.hyperliquid.fields import WrongShape, decimal, flag, whole
+from connectors.fields import WrongShape, decimal, flag, whole
 from connectors.hyperliquid.messages import (
     UserRole,
     parse_mode,

@@ -26,7 +26,7 @@ from connectors.events import (
     SpotPrices,
     WalletSnapshot,
 )
-from connectors.hyperliquid.fields import WrongShape
+from connectors.fields import WrongShape
 from connectors.hyperliquid.ledger import Context, Watched, parse_fill, parse_ledger_update
 from connectors.hyperliquid.market import SharedReference
 from connectors.hyperliquid.memory import Memory

@@ -12,7 +12,7 @@ import pytest
 from connectors.clock import ManualClock, settle
 from connectors.errors import BudgetError, ConnectorError, HttpError, ProtocolError, RateLimited, Timeout
 from connectors.hyperliquid.discovery import DiscoveredAccount, discover
-from connectors.hyperliquid.fields import WrongShape
+from connectors.fields import WrongShape
 from connectors.hyperliquid.messages import SubAccount, Vault
 from connectors.hyperliquid.rest import HyperliquidRest
 from connectors.memory import MemoryHttpTransport
