@@ -44,23 +44,25 @@ def load(
 
 def describe(settings: Settings) -> str:
     """What was understood, a line a thing, for people and logs: aliases, addresses shortened, secrets by origin only."""
-    venue = settings.venues.hyperliquid
-    lines = [
-        f"listen {settings.monitor.listen} ({'token' if settings.monitor.token else 'this machine only, no token'})",
-        f"hyperliquid {venue.network}: {venue.rest_endpoint} {venue.ws_endpoint}, {venue.ip_budget_share:.0%} of the per-IP limits",
-    ]
+    lines = [f"listen {settings.monitor.listen} ({'token' if settings.monitor.token else 'this machine only, no token'})"]
+    for name in dict.fromkeys(account.venue for account in settings.accounts):
+        venue = getattr(settings.venues, name)
+        urls = f"{venue.rest_endpoint} {venue.ws_endpoint}"
+        lines.append(f"{name} {venue.network}: {urls}, {venue.ip_budget_share:.0%} of the per-IP limits")
     for account in settings.accounts:
         levels, mode = account.levels, account.mode or "any"
         tags = f", tags {' '.join(account.tags)}" if account.tags else ""
+        address = f" {shorten_address(account.address)}" if account.address else ""
+        key = f", {account.auth} key from {masked(account.secret_origin)}" if account.secret_origin else ""
         lines.append(
-            f"account {account.id}: {account.venue} {shorten_address(account.address)}, mode {mode}, "
-            f"levels {levels.warning:g} / {levels.critical:g} / {levels.liquidation:g}{tags}"
+            f"account {account.id}: {account.venue}{address}, mode {mode}, "
+            f"levels {levels.warning:g} / {levels.critical:g} / {levels.liquidation:g}{tags}{key}"
         )
     lines += [_portfolio_line(portfolio) for portfolio in settings.portfolios]
-    for name, receiver in settings.receivers.items():
-        used = "" if name in settings.alert_receivers else ", not used by [alerts]"
+    for alias, receiver in settings.receivers.items():
+        used = "" if alias in settings.alert_receivers else ", not used by [alerts]"
         origin = f", URL from {masked(receiver.secret_origin)}" if receiver.secret_origin else ""
-        lines.append(f"receiver {name}: {receiver.type}, from {receiver.min_level}{origin}{used}")
+        lines.append(f"receiver {alias}: {receiver.type}, from {receiver.min_level}{origin}{used}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in settings.warnings)])
 
 

@@ -7,48 +7,24 @@ Build it with `config.loader.load`, whose errors name file and key.
 from __future__ import annotations
 
 import ipaddress
-import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from config.accounts import AccountSettings, Levels, duplicates, inherited
 from config.errors import Problem, did_you_mean, masked
+from config.fields import Fraction, Seconds, SecretHolder, Tags
 from config.portfolios import PortfolioDefaults, PortfolioSettings, complete_portfolios, portfolio_problems
-from config.secrets import Resolved, Secret, SecretError, resolve
+from config.secrets import Secret
 from config.tables import Alias, Table, problems_error
+from config.venues import VenueSettings
 
 LevelName = Literal["warning", "critical", "liquidation"]
-ModeName = Literal["standard", "unified", "portfolio_margin"]
-
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _LOOPBACK_NAMES = {"localhost"}
-
-
-def _address(text: str) -> str:
-    address = text.lower()
-    if not _ADDRESS.fullmatch(address):
-        raise ValueError(f"expected 0x and 40 hex digits (42 characters), got {len(text)} characters; copy the account's address again")
-    return address
-
-
-def _endpoint(*schemes: str) -> AfterValidator:
-    def check(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            port_is_valid = parts.port is None or parts.port > 0
-        except ValueError:
-            raise ValueError("expected a URL such as https://host:port; this one cannot be read") from None
-        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-            raise ValueError("a URL here carries no credentials, query or fragment; keep scheme, host, port and path")
-        if parts.scheme not in schemes or not parts.hostname or not port_is_valid:
-            raise ValueError(f"expected a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host")
-        return text.rstrip("/")
-
-    return AfterValidator(check)
+_UNSAFE = "allow_unsafe_key lets the monitor hold a key that could trade or withdraw; a read-only agent needs no such trust"
 
 
 def _listen(text: str) -> str:
@@ -63,36 +39,7 @@ def _directory(path: Path, info: ValidationInfo) -> Path:
     return base / path.expanduser()
 
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Seconds = Annotated[float, Field(gt=0)]
-Address = Annotated[str, AfterValidator(_address)]
-Tags = Annotated[tuple[Alias, ...], Field(strict=False)]
-
-
-class _SecretHolder(Table):
-    _resolved: Resolved | None = PrivateAttr(default=None)
-
-    def _resolve(self, name: str, file: str | None, env: str | None, info: ValidationInfo) -> Resolved | None:
-        context: dict[str, Any] = info.context or {}
-        try:
-            found = resolve(name, file=file, env=env, base=context.get("base", Path()), environ=context.get("environ", os.environ))
-        except SecretError as error:
-            raise problems_error([Problem(error.key, str(error))]) from None
-        self._resolved = found
-        return found
-
-    @property
-    def secret_origin(self) -> str | None:
-        """Where the secret came from: `file NAME` or `environment NAME`; None without one."""
-        return self._resolved.origin if self._resolved else None
-
-    @property
-    def secret_warning(self) -> str | None:
-        """What is doubtful about how the secret is kept, None when nothing is."""
-        return self._resolved.warning if self._resolved else None
-
-
-class MonitorSettings(_SecretHolder):
+class MonitorSettings(SecretHolder):
     """The program itself. A `listen` address that others can reach needs a token (`token_file` or `token_env`)."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9876"
@@ -130,25 +77,7 @@ class MonitorSettings(_SecretHolder):
     @property
     def token(self) -> Secret | None:
         """The token that page and API ask for; None: no token asked."""
-        return self._resolved.secret if self._resolved else None
-
-
-class Levels(Table):
-    """Margin ratios at which an alert is raised; 1.0 is where the venue liquidates, so `liquidation` is fixed."""
-
-    warning: Fraction = 0.85
-    critical: Fraction = 0.90
-    liquidation: float = 1.0
-
-    @model_validator(mode="after")
-    def _increasing(self) -> Self:
-        if self.liquidation != 1.0:
-            message = f"1.0 is where the venue liquidates and cannot be moved, got {self.liquidation:g}; change warning and critical"
-            raise problems_error([Problem("liquidation", message)])
-        if not self.warning < self.critical:
-            message = f"must be below critical, got {self.warning:g} and critical {self.critical:g} (what is not given is inherited)"
-            raise problems_error([Problem("warning", message)])
-        return self
+        return self._secret("token")
 
 
 class DefaultSettings(Table):
@@ -180,66 +109,7 @@ class AlertSettings(Table):
     receivers: Annotated[tuple[str, ...], Field(strict=False)] | None = None
 
 
-class StaleSettings(Table):
-    """Seconds of silence after which a feed counts as stale."""
-
-    contexts: Seconds = 15.0
-    clearinghouse: Seconds = 20.0
-    spot: Seconds = 60.0
-
-
-_NETWORKS = {
-    "mainnet": ("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz/ws"),
-    "testnet": ("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz/ws"),
-}
-
-
-class HyperliquidSettings(Table):
-    """One venue. `rest_url` and `ws_url` replace the network's own endpoints (a proxy, a simulator)."""
-
-    network: Literal["mainnet", "testnet"] = "mainnet"
-    rest_url: Annotated[str, _endpoint("https", "http")] | None = None
-    ws_url: Annotated[str, _endpoint("wss", "ws")] | None = None
-    ip_budget_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    poll_interval_s: Seconds = 10.0
-    resync_interval_s: Seconds = 300.0
-    stale_after_s: StaleSettings = StaleSettings()
-    portfolio_margin_limit: Annotated[float, Field(gt=0, le=1)] = 0.95
-    min_borrow_offset: Annotated[float, Field(ge=0)] = 20.0
-    fast_contexts: bool = True
-
-    @property
-    def rest_endpoint(self) -> str:
-        """Base of the REST API in use, without `/info` and without a slash at the end."""
-        return self.rest_url or _NETWORKS[self.network][0]
-
-    @property
-    def ws_endpoint(self) -> str:
-        """The WebSocket URL in use."""
-        return self.ws_url or _NETWORKS[self.network][1]
-
-
-class VenueSettings(Table):
-    """The venues; one not named has its defaults."""
-
-    hyperliquid: HyperliquidSettings = HyperliquidSettings()
-
-
-class AccountSettings(Table):
-    """One account. `id` is the alias that everything shows, `address` (lower case) is used for the venue only.
-
-    `levels` and `tags` are complete: what the file leaves out comes from `[defaults]`. `mode` None: any mode is expected.
-    """
-
-    id: Alias
-    venue: Literal["hyperliquid"]
-    address: Address = Field(repr=False)
-    levels: Levels = Levels()
-    tags: Tags = ()
-    mode: ModeName | None = None
-
-
-class ReceiverSettings(_SecretHolder):
+class ReceiverSettings(SecretHolder):
     """Where alerts go; `webhook` and `slack` need their URL by `url_file` or `url_env`."""
 
     type: Literal["log", "webhook", "slack"]
@@ -266,7 +136,7 @@ class ReceiverSettings(_SecretHolder):
     @property
     def url(self) -> Secret | None:
         """The receiver's URL; None for `log`."""
-        return self._resolved.secret if self._resolved else None
+        return self._secret("url")
 
 
 def _is_http(url: str) -> bool:
@@ -287,6 +157,8 @@ class Settings(Table):
     defaults: DefaultSettings = DefaultSettings()
     alerts: AlertSettings = AlertSettings()
     venues: VenueSettings = VenueSettings()
+    fx: Mapping[Alias, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """USD per unit of a stablecoin that no venue prices."""
     accounts: Annotated[tuple[AccountSettings, ...], Field(strict=False)] = ()
     portfolio: PortfolioDefaults = Field(default_factory=lambda: PortfolioDefaults.model_validate({}))
     portfolios: Annotated[tuple[PortfolioSettings, ...], Field(strict=False)] = ()
@@ -302,13 +174,13 @@ class Settings(Table):
         accounts = raw.get("accounts")
         if not isinstance(defaults, dict) or not isinstance(accounts, list):
             return raw
-        return {**raw, "accounts": [_inherited(account, defaults) for account in accounts]}
+        return {**raw, "accounts": [inherited(account, defaults) for account in accounts]}
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Self:
         if not self.accounts:
             raise problems_error([Problem("accounts", "no account to watch; add [[accounts]] with id, venue and address")])
-        problems = [*_duplicates(self.accounts), *_unknown_receivers(self.alerts, self.receivers)]
+        problems = [*duplicates(self.accounts), *_unknown_receivers(self.alerts, self.receivers)]
         problems += portfolio_problems(self.portfolios, {account.id for account in self.accounts})
         lowest = min(account.levels.warning for account in self.accounts)
         if self.alerts.hysteresis >= lowest:
@@ -321,9 +193,11 @@ class Settings(Table):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the configuration allows but the reader should know: `path: sentence`."""
-        holders: list[tuple[str, _SecretHolder]] = [("monitor", self.monitor)]
+        holders: list[tuple[str, SecretHolder]] = [("monitor", self.monitor)]
         holders += [(f"receivers.{name}", receiver) for name, receiver in self.receivers.items()]
-        found = [f"{path}: {holder.secret_warning}" for path, holder in holders if holder.secret_warning]
+        holders += [(f"accounts.{account.id}", account) for account in self.accounts]
+        found = [f"{path}: {warning}" for path, holder in holders for warning in holder.secret_warnings]
+        found += [f"accounts.{account.id}: {_UNSAFE}" for account in self.accounts if account.allow_unsafe_key]
         if not self.receivers:
             found.append("receivers: none configured, so alerts are shown but sent to nobody; add [receivers.NAME]")
         return tuple(found)
@@ -332,40 +206,6 @@ class Settings(Table):
     def alert_receivers(self) -> tuple[str, ...]:
         """Names of the receivers that alerts go to."""
         return tuple(self.receivers) if self.alerts.receivers is None else self.alerts.receivers
-
-
-def _inherited(account: Any, defaults: dict[str, Any]) -> Any:
-    if not isinstance(account, dict):
-        return account
-    merged = dict(account)
-    if "tags" in defaults:
-        merged.setdefault("tags", defaults["tags"])
-    base = _valid_levels(defaults.get("levels"))
-    own = merged.get("levels", {})
-    if base and isinstance(own, dict):
-        merged["levels"] = {**base, **own}
-    return merged
-
-
-def _valid_levels(raw: Any) -> dict[str, Any]:
-    # Bad defaults are reported once, where they stand, and not again for every account.
-    try:
-        return Levels.model_validate(raw).model_dump()
-    except ValidationError:
-        return {}
-
-
-def _duplicates(accounts: tuple[AccountSettings, ...]) -> Iterator[Problem]:
-    ids: dict[str, int] = {}
-    addresses: dict[tuple[str, str], int] = {}
-    for number, account in enumerate(accounts):
-        first = ids.setdefault(account.id, number)
-        if first != number:
-            yield Problem(f"accounts[{number}].id", f'"{account.id}" is already the id of accounts[{first}]; give each account its own')
-        first = addresses.setdefault((account.venue, account.address), number)
-        if first != number:
-            other = accounts[first].id
-            yield Problem(f"accounts[{number}].address", f'the address is the one of accounts[{first}] ("{other}"); remove one of them')
 
 
 def _unknown_receivers(alerts: AlertSettings, receivers: Mapping[str, ReceiverSettings]) -> Iterator[Problem]:

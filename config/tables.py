@@ -126,7 +126,7 @@ def _choices(context: dict[str, Any]) -> list[str]:
 
 def _is_secret(location: _Location) -> bool:
     last = str(location[-1]) if location else ""
-    return last in {"address", "url", "token"} or last.endswith(("_file", "_env"))
+    return last in {"address", "url", "token", "agent_key", "api_key", "api_secret"} or last.endswith(("_file", "_env"))
 
 
 def _unknown_key(root: type[BaseModel], location: _Location) -> str:

@@ -40,6 +40,7 @@ class FailureReason(StrEnum):
     MISSING_FORWARD = "MISSING_FORWARD"
     MISSING_IV = "MISSING_IV"
     MISSING_ENTRY = "MISSING_ENTRY"
+    MISSING_FUNDING = "MISSING_FUNDING"
     MISSING_ACCOUNT = "MISSING_ACCOUNT"
     STALE_ACCOUNT = "STALE_ACCOUNT"
     NOT_READY = "NOT_READY"
@@ -402,3 +403,6 @@ Event = (
     | ParseError
     | VenueStatus
 )
+
+AccountEvent = SectionsSnapshot | WalletSnapshot | AccountSnapshot | FuturesSnapshot | ModeReport | AccountFailure | Fill | CashFlow
+"""What changes an account's margin, or says that it cannot be known."""

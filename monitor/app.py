@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from config.accounts import AccountSettings
 from config.settings import Settings
 from connectors.clock import Clock
 from connectors.events import AccountFailure, Event, Liquidation, MarkPrices, SectionsSnapshot
@@ -23,9 +24,9 @@ from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
-from monitor.book import AccountEntry, Book
+from monitor.book import AccountEntry, AccountMethod, Book
 from monitor.engine import Engine
-from monitor.margin.hyperliquid import VENUE, HyperliquidAccount, HyperliquidRules
+from monitor.margin import hyperliquid
 from monitor.margin.pools import WHOLE_ACCOUNT
 from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
@@ -91,20 +92,29 @@ class Timings:
 
 def build_book(settings: Settings) -> Book:
     """A book with the configured accounts, each with its venue's margin method."""
-    venue = settings.venues.hyperliquid
-    rules = HyperliquidRules(venue.portfolio_margin_limit, venue.min_borrow_offset)
     book = Book(
         AccountEntry(
-            VENUE,
+            account.venue,
             account.id,
-            HyperliquidAccount(account.id, rules),
+            margin_method(settings, account),
             (account.levels.warning, account.levels.critical, account.levels.liquidation),
             settings.alerts.hysteresis,
         )
         for account in settings.accounts
     )
-    book.freshness.mark_limit_s = venue.stale_after_s.contexts
+    venues = settings.venues
+    book.freshness.mark_limits_s = {
+        hyperliquid.VENUE: venues.hyperliquid.stale_after_s.contexts,
+        "aster": venues.aster.marks_stale_after_s,
+    }
     return book
+
+
+def margin_method(settings: Settings, account: AccountSettings) -> AccountMethod:
+    """The rule of the account's venue, with the venue's constants as configured."""
+    venue = settings.venues.hyperliquid
+    rules = hyperliquid.HyperliquidRules(venue.portfolio_margin_limit, venue.min_borrow_offset)
+    return hyperliquid.HyperliquidAccount(account.id, rules)
 
 
 class Application:

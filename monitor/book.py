@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from connectors.events import (
+    AccountEvent,
     AccountFailure,
     AccountSnapshot,
+    AdlQuantiles,
     BorrowReserves,
     CashFlow,
     Event,
     FeedState,
     Fill,
+    FuturesSnapshot,
     Instruments,
+    KeyState,
     MarkPrices,
     ModeReport,
     OrdersSnapshot,
@@ -28,7 +32,7 @@ from connectors.events import (
     VenueStatus,
     WalletSnapshot,
 )
-from monitor.freshness import DELTA_FEED, SECTIONS_FEED, WALLET_FEED, Freshness
+from monitor.freshness import Freshness, feeds_of
 from monitor.margin.pools import PoolSpec
 from monitor.margin.result import Failure
 from monitor.market import Market
@@ -36,37 +40,14 @@ from monitor.pool_arrays import PoolArrays, Scope
 
 
 class AccountMethod(Protocol):
-    """What a venue's margin module offers the book; see `monitor.margin.hyperliquid` for the meaning."""
+    """What a venue's margin module offers the book; see `monitor.margin.hyperliquid` and `monitor.margin.aster`."""
 
     refresh: str
+    """Why the account should be read again by REST; empty when it need not."""
     failure: Failure | None
 
-    def on_sections(self, event: SectionsSnapshot, market: Market) -> None:
-        """Ledgers as a frame states them."""
-        ...
-
-    def on_wallet(self, event: WalletSnapshot, market: Market) -> None:
-        """The wallet as a frame states it."""
-        ...
-
-    def on_account(self, event: AccountSnapshot, market: Market) -> None:
-        """A REST resync: ledgers and wallet together."""
-        ...
-
-    def on_mode(self, event: ModeReport) -> None:
-        """The venue's word for the account's mode."""
-        ...
-
-    def on_failure(self, event: AccountFailure) -> None:
-        """The connector cannot serve the account."""
-        ...
-
-    def on_fill(self, event: Fill, market: Market) -> None:
-        """An execution."""
-        ...
-
-    def on_flow(self, event: CashFlow, market: Market) -> None:
-        """A cash flow."""
+    def apply(self, event: AccountEvent, market: Market) -> None:
+        """Take what a venue told of this account; kinds that its venue does not send are ignored."""
         ...
 
     def pools(self, market: Market) -> list[PoolSpec]:
@@ -107,23 +88,29 @@ class Book:
         self.parse_errors: dict[tuple[str, str, str], int] = {}
         self.orders: dict[tuple[str, str], dict[str, OrdersSnapshot]] = {}
         self.venue_status: dict[str, VenueStatus] = {}
+        self.keys: dict[tuple[str, str], KeyState] = {}
+        """What venues say of the keys that accounts are read with."""
+        self.adl: dict[tuple[str, str], AdlQuantiles] = {}
         self._dirty: set[tuple[str, str]] = set(self.accounts)
         self._appliers: dict[type, Callable[[Any], None]] = {
             Instruments: self._on_instruments,
             MarkPrices: self._on_marks,
             SpotPrices: self.market.apply_spot,
             BorrowReserves: self.market.apply_reserves,
-            SectionsSnapshot: self._account("on_sections", feed=SECTIONS_FEED, framed=True),
-            WalletSnapshot: self._account("on_wallet", feed=WALLET_FEED),
-            AccountSnapshot: self._account("on_account", framed=True),
-            ModeReport: self._account("on_mode", market=False),
-            AccountFailure: self._account("on_failure", market=False),
-            Fill: self._account("on_fill"),
-            CashFlow: self._account("on_flow"),
+            SectionsSnapshot: self._on_frame,
+            AccountSnapshot: self._on_frame,
+            FuturesSnapshot: self._on_frame,
+            WalletSnapshot: self._on_account,
+            ModeReport: self._on_account,
+            AccountFailure: self._on_account,
+            Fill: self._on_account,
+            CashFlow: self._on_account,
             OrdersSnapshot: self._on_orders,
             FeedState: self._on_feed,
             ParseError: self._on_parse_error,
             VenueStatus: self._on_venue_status,
+            KeyState: self._on_key,
+            AdlQuantiles: self._on_adl,
         }
 
     def apply(self, event: Event) -> None:
@@ -157,21 +144,20 @@ class Book:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def _account(self, method: str, *, market: bool = True, feed: str = "", framed: bool = False) -> Callable[[Any], None]:
-        def apply(event: Any) -> None:
-            key = (event.venue, event.account)
-            entry = self.accounts.get(key)
-            if entry is None:
-                return
-            handler = getattr(entry.method, method)
-            handler(event, self.market) if market else handler(event)
-            if feed:
-                self.freshness.on_heard(event.venue, feed, event.account, event.received_ns)
-            if framed:
-                self.freshness.on_frame(event.venue, event.account, event.received_ns)
-            self._dirty.add(key)
+    def _on_account(self, event: AccountEvent) -> None:
+        key = (event.venue, event.account)
+        entry = self.accounts.get(key)
+        if entry is None:
+            return
+        entry.method.apply(event, self.market)
+        self._dirty.add(key)
+        feed = feeds_of(event.venue).told_by.get(type(event))
+        if feed is not None:
+            self.freshness.on_heard(event.venue, feed, event.account, event.received_ns)
 
-        return apply
+    def _on_frame(self, event: SectionsSnapshot | AccountSnapshot | FuturesSnapshot) -> None:
+        self._on_account(event)
+        self.freshness.on_frame(event.venue, event.account, event.received_ns)
 
     def _on_marks(self, event: MarkPrices) -> None:
         self.market.apply_marks(event)
@@ -179,7 +165,7 @@ class Book:
 
     def _on_feed(self, event: FeedState) -> None:
         self.freshness.on_feed(event)
-        if event.feed == DELTA_FEED and not self.freshness.is_alive(event.venue, event.feed):
+        if event.feed == feeds_of(event.venue).delta and not self.freshness.is_alive(event.venue, event.feed):
             self.market.forget_deltas()
 
     def _on_instruments(self, event: Instruments) -> None:
@@ -195,6 +181,12 @@ class Book:
 
     def _on_venue_status(self, event: VenueStatus) -> None:
         self.venue_status[event.venue] = event
+
+    def _on_key(self, event: KeyState) -> None:
+        self.keys[event.venue, event.account] = event
+
+    def _on_adl(self, event: AdlQuantiles) -> None:
+        self.adl[event.venue, event.account] = event
 
     def _write_account(self, entry: AccountEntry) -> None:
         gone = self.arrays.scopes_of(entry.venue, entry.account)

@@ -17,7 +17,7 @@ import numpy as np
 from connectors.events import FailureReason
 from kernels import distance, pool
 from monitor.book import Book
-from monitor.freshness import DELTA_FEED
+from monitor.freshness import feeds_of
 from monitor.margin.pools import PoolSpec
 from monitor.margin.result import Failure, Level, PoolResult
 from monitor.pool_arrays import PoolArrays, Scope, copied
@@ -121,14 +121,14 @@ class Engine:
     def _stale(self, spec: PoolSpec, venue: str, account: str, now_ns: int) -> tuple[Failure, ...]:
         freshness = self.book.freshness
         found = freshness.failures(venue, account)
-        alive = freshness.is_alive(venue, DELTA_FEED)
+        alive, limit_s = freshness.is_alive(venue, feeds_of(venue).delta), freshness.mark_limit_s(venue)
         market = self.book.market
         priced = [name for held in spec.collateral if (name := market.perpetual_of(venue, held.asset)) is not None]
         needed = [*(leg.instrument for leg in spec.legs), *priced]
-        silent = market.silent(needed, now_ns, freshness.mark_limit_s, delta_alive=alive)
+        silent = market.silent(needed, now_ns, limit_s, delta_alive=alive)
         if silent is None or any(failure.reason is FailureReason.STALE_MARK for failure in found):
             return found
-        detail = f"no mark of {silent} for more than {freshness.mark_limit_s:g} s though its feed speaks"
+        detail = f"no mark of {silent} for more than {limit_s:g} s though its feed speaks"
         return (*found, Failure(FailureReason.STALE_MARK, detail))
 
     def results(self, now_ns: int) -> list[PoolResult]:

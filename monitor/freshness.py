@@ -6,12 +6,43 @@ which of them a figure depends on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connectors.events import FailureReason, FeedState, FeedStatus
+from connectors.events import FailureReason, FeedState, FeedStatus, FuturesSnapshot, SectionsSnapshot, WalletSnapshot
 from monitor.margin.result import Failure
 
 GOOD = (FeedStatus.FRESH, FeedStatus.POLLED)
+DEFAULT_MARK_LIMIT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFeeds:
+    """Feeds of a venue: a figure needs one of `marks` and all that its account has of `account`.
+
+    `delta` is the one of `marks` that tells changes only. `told_by`: the feed that an event kind is evidence of.
+    """
+
+    marks: frozenset[str] = frozenset()
+    account: frozenset[str] = frozenset()
+    delta: str = ""
+    told_by: Mapping[type, str] = field(default_factory=dict)
+
+
+_FEEDS = {
+    "hyperliquid": VenueFeeds(
+        marks=frozenset({"allDexsAssetCtxs", "fastAssetCtxs"}),
+        account=frozenset({"allDexsClearinghouseState", "spotState"}),
+        delta="fastAssetCtxs",
+        told_by={SectionsSnapshot: "allDexsClearinghouseState", WalletSnapshot: "spotState"},
+    ),
+    "aster": VenueFeeds(marks=frozenset({"markPrice"}), account=frozenset({"account"}), told_by={FuturesSnapshot: "account"}),
+}
+
+
+def feeds_of(venue: str) -> VenueFeeds:
+    """The feeds that a venue's figures rest on."""
+    return _FEEDS.get(venue, VenueFeeds())
 
 
 @dataclass(slots=True)
@@ -21,8 +52,8 @@ class Freshness:
     feeds: dict[tuple[str, str, str | None], FeedState] = field(default_factory=dict)
     heard_ns: dict[tuple[str, str, str | None], int] = field(default_factory=dict)
     frame_ns: dict[tuple[str, str], int] = field(default_factory=dict)
-    mark_limit_s: float = 15.0
-    """Longest time a single instrument's mark may go unconfirmed."""
+    mark_limits_s: dict[str, float] = field(default_factory=dict)
+    """By venue: the longest time a single instrument's mark may go unconfirmed."""
 
     def on_feed(self, event: FeedState) -> None:
         """Remember a feed's new state."""
@@ -36,6 +67,10 @@ class Freshness:
         """An account's own state arrived."""
         self.frame_ns[(venue, account)] = received_ns
 
+    def mark_limit_s(self, venue: str) -> float:
+        """The longest time a single instrument's mark of the venue may go unconfirmed, seconds."""
+        return self.mark_limits_s.get(venue, DEFAULT_MARK_LIMIT_S)
+
     def is_alive(self, venue: str, feed: str) -> bool:
         """Whether a market feed is good now."""
         state = self.feeds.get((venue, feed, None))
@@ -43,25 +78,14 @@ class Freshness:
 
     def failures(self, venue: str, account: str) -> tuple[Failure, ...]:
         """Why figures of this account cannot be trusted now; empty when every feed they need is good."""
-        found = []
-        marks = [s for (v, feed, a), s in self.feeds.items() if v == venue and a is None and feed in MARK_FEEDS]
+        found, needed = [], feeds_of(venue)
+        marks = [s for (v, feed, a), s in self.feeds.items() if v == venue and a is None and feed in needed.marks]
         if marks and not any(state.status in GOOD for state in marks):
             found.append(Failure(FailureReason.STALE_MARK, _say(marks[0])))
         for (v, feed, a), state in self.feeds.items():
-            if v == venue and a == account and feed in ACCOUNT_FEEDS and state.status not in GOOD:
+            if v == venue and a == account and feed in needed.account and state.status not in GOOD:
                 found.append(Failure(FailureReason.STALE_ACCOUNT, _say(state)))
         return tuple(found)
-
-
-DELTA_FEED = "fastAssetCtxs"
-"""The feed of marks that tells changes only."""
-
-MARK_FEEDS = frozenset({"allDexsAssetCtxs", DELTA_FEED})
-"""Feeds that carry marks: a figure needs one of them."""
-
-SECTIONS_FEED, WALLET_FEED = "allDexsClearinghouseState", "spotState"
-ACCOUNT_FEEDS = frozenset({SECTIONS_FEED, WALLET_FEED})
-"""Feeds that carry an account's state: a figure needs all that its account has."""
 
 
 def _say(state: FeedState) -> str:

@@ -14,7 +14,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from config.settings import AccountSettings, HyperliquidSettings, Settings, VenueSettings
+from config.accounts import AccountSettings
+from config.settings import Settings
+from config.venues import HyperliquidSettings, VenueSettings
 from connectors.clock import SystemClock
 from connectors.errors import ConnectorError
 from connectors.events import AccountSnapshot, BorrowReserves, SpotPrices

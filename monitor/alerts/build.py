@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from config.settings import LevelName, Levels, ReceiverSettings, Settings
+from config.accounts import Levels
+from config.settings import LevelName, ReceiverSettings, Settings
 from monitor.alerts.http import Poster
 from monitor.alerts.log import LogReceiver
 from monitor.alerts.message import Receiver

@@ -15,7 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 
-from connectors.events import AccountFailure, AccountSnapshot, CashFlow, FailureReason, Fill, ModeReport, SectionsSnapshot, WalletSnapshot
+from connectors.events import (
+    AccountEvent,
+    AccountFailure,
+    AccountSnapshot,
+    CashFlow,
+    FailureReason,
+    Fill,
+    ModeReport,
+    SectionsSnapshot,
+    WalletSnapshot,
+)
 from connectors.model import Position, Section, Wallet
 from monitor.margin.hyperliquid_checks import check_available, check_isolated, check_maintenance, check_portfolio, check_standard
 from monitor.margin.hyperliquid_mode import MODE_WORDS, AccountMode, ModeWatch
@@ -71,6 +81,24 @@ class HyperliquidAccount:
         return self._mode.mode
 
     # -- events ----------------------------------------------------------------------------------------------------------
+
+    def apply(self, event: AccountEvent, market: Market) -> None:
+        """Take what the venue told of this account."""
+        match event:
+            case SectionsSnapshot():
+                self.on_sections(event, market)
+            case WalletSnapshot():
+                self.on_wallet(event, market)
+            case AccountSnapshot():
+                self.on_account(event, market)
+            case Fill():
+                self.on_fill(event, market)
+            case CashFlow():
+                self.on_flow(event, market)
+            case ModeReport():
+                self.on_mode(event)
+            case AccountFailure():
+                self.on_failure(event)
 
     def on_sections(self, event: SectionsSnapshot, market: Market) -> None:
         """Ledgers as a frame states them; older than what is known: counted and ignored."""

@@ -156,11 +156,9 @@ class _SavedMethod:
     def instruments(self) -> set[str]:
         return {leg.instrument for spec in self._saved.specs for leg in spec.legs}
 
-    def _never(self, *_: object, **__: object) -> None:
+    def apply(self, *_: object) -> None:
         # nothing happens to a document
         raise RuntimeError(f"an event for the saved account {self._saved.account.id}")
-
-    on_sections = on_wallet = on_account = on_mode = on_failure = on_fill = on_flow = _never
 
 
 def _spec(row: PoolRow, account: AccountRow, listed: Mapping[str, InstrumentRow], rules: HyperliquidRules) -> PoolSpec:

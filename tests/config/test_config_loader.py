@@ -22,6 +22,7 @@ id = "hl-main"
 venue = "hyperliquid"
 address = "{ADDRESS}"
 """
+KEY = "0x" + "0123" * 16
 HOOK = "https://hooks.example.com/services/very-secret-path"
 
 
@@ -79,12 +80,17 @@ def test_commented_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     settings_shown = [line.startswith("# ") and (line[2:].split(" ")[1:2] == ["="] or line.startswith("# [[")) for line in lines]
     loud = "\n".join(line.removeprefix("# ") if shown else line for line, shown in zip(lines, settings_shown, strict=True))
-    for unwanted in ("token_env =", "url_env =", 'type = "log"'):
+    hmac = ("api_key_file =", "api_key_env =", "api_secret_file =", "api_secret_env =")
+    for unwanted in ("token_env =", "url_env =", "agent_key_env =", *hmac, 'type = "log"'):
         assert unwanted in loud
         loud = loud.replace(unwanted, 'type = "webhook"' if unwanted.startswith("type") else f"# {unwanted}")
     (tmp_path / "token").write_text("t0ken")
     (tmp_path / "slack_url").write_text(HOOK)
+    (tmp_path / "agent_key").write_text(KEY)
     settings = read(tmp_path, loud)
+    aster = settings.accounts[1]
+    assert (aster.venue, aster.auth, aster.agent_key, aster.allow_unsafe_key) == ("aster", "v3", Secret(KEY), False)
+    assert settings.fx == {"USDC": 1.0, "USDT": 1.0}
     assert settings.accounts[0].levels.warning == 0.80
     assert settings.monitor.kernel_cache_dir == tmp_path / "cache"
     assert settings.receivers["ops"].url == Secret(HOOK)
@@ -139,8 +145,7 @@ type = "log"
     assert complaints(tmp_path, text) == [
         'monitor.log_levl: unknown key; did you mean "log_level"?',
         'alerts.hold_s: expected a number, got text "5"',
-        'accounts[0].venue: expected "hyperliquid", got text "hyperliqid"; did you mean "hyperliquid"?',
-        "accounts[0].address: missing; this key is required",
+        'accounts[0].venue: expected "hyperliquid" or "aster", got text "hyperliqid"; did you mean "hyperliquid"?',
         'accounts[0].addres: unknown key; did you mean "address"?',
         'receivers.ops.tipe: unknown key; did you mean "type"?',
     ]
@@ -150,7 +155,10 @@ type = "log"
     ("text", "expected"),
     [
         ("monitr = 1\n" + ACCOUNT, 'monitr: unknown key; did you mean "monitor"?'),
-        ("zzz = 1\n" + ACCOUNT, "zzz: unknown key; known: accounts, alerts, defaults, monitor, portfolio, portfolios, receivers, venues"),
+        (
+            "zzz = 1\n" + ACCOUNT,
+            "zzz: unknown key; known: accounts, alerts, defaults, fx, monitor, portfolio, portfolios, receivers, venues",
+        ),
         (ACCOUNT + "levels = { warn = 0.8 }", 'accounts[0].levels.warn: unknown key; did you mean "warning"?'),
         ("[venues.hyperliquid.stale_after_s]\ncontext = 3\n" + ACCOUNT, 'unknown key; did you mean "contexts"?'),
         ("[alerts]\nhysteresis = true\n" + ACCOUNT, "alerts.hysteresis: expected a number, got boolean true"),
@@ -169,7 +177,10 @@ type = "log"
         ("accounts = [3]", "accounts[0]: expected a table, got integer 3"),
         ("accounts = []", "accounts: no account to watch; add [[accounts]]"),
         ("", "accounts: no account to watch; add [[accounts]]"),
-        (ACCOUNT + 'mode = "cross"', 'accounts[0].mode: expected "standard", "unified" or "portfolio_margin", got text "cross"'),
+        (
+            ACCOUNT + 'mode = "cross"',
+            'accounts[0].mode: expected "standard", "unified", "portfolio_margin", "single_asset" or "multi_assets", got text "cross"',
+        ),
         ('[monitor]\nlisten = "9876"\n' + ACCOUNT, 'monitor.listen: expected "host:port"'),
         ('[monitor]\nlisten = "127.0.0.1:99999"\n' + ACCOUNT, 'monitor.listen: expected "host:port"'),
         ("[monitor]\nlisten = 2026-01-01\n" + ACCOUNT, "monitor.listen: expected text in quotes, got a date or time"),
@@ -373,3 +384,55 @@ def test_import_is_light() -> None:
         assert done.stdout == "[]\n"
     # The real limit is 0.25 s; the best of three, with room for a busy machine, still catches a heavy import.
     assert min(times) < 0.6
+
+
+ASTER = f"""
+[[accounts]]
+id = "aster-main"
+venue = "aster"
+"""
+
+
+def test_an_aster_account_is_read_with_an_agents_key(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f" {KEY}\n")
+    (tmp_path / "key").chmod(0o600)
+    settings = read(tmp_path, ASTER + f'address = "{OTHER}"\nagent_key_file = "key"\n')
+    (account,) = settings.accounts
+    assert account.agent_key == Secret(KEY)
+    assert KEY not in repr(settings) + describe(settings)
+    assert "account aster-main: aster 0x1212…1212, mode any, levels 0.85 / 0.9 / 1, v3 key from file key" in describe(settings)
+    assert not any(warning.startswith("accounts") for warning in settings.warnings)
+
+
+def test_an_old_api_key_needs_no_address(tmp_path: Path) -> None:
+    environ = {"K": "key-of-old", "S": "its-secret"}
+    text = ASTER + 'auth = "hmac"\napi_key_env = "K"\napi_secret_env = "S"\nallow_unsafe_key = true\n'
+    settings = read(tmp_path, text, environ)
+    (account,) = settings.accounts
+    assert (account.address, account.api_key, account.api_secret) == ("", Secret("key-of-old"), Secret("its-secret"))
+    assert account.agent_key is None
+    assert "key-of-old" not in describe(settings)
+    assert any(warning.startswith("accounts.aster-main: allow_unsafe_key") for warning in settings.warnings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (f'address = "{OTHER}"', 'accounts[0].agent_key_file: an Aster account with auth "v3" needs its agent_key'),
+        ('agent_key_env = "K"', "accounts[0].address: missing; this key is required"),
+        ('auth = "hmac"\napi_key_env = "K"', 'accounts[0].api_secret_file: an Aster account with auth "hmac" needs its api_secret'),
+        (f'address = "{OTHER}"\nagent_key_env = "K"\napi_key_env = "K"', 'accounts[0].api_key_env: belongs to auth "hmac"'),
+        (f'address = "{OTHER}"\nagent_key = "{KEY}"', "accounts[0].agent_key: a secret may not stand in this file"),
+        (f'address = "{OTHER}"\nagent_key_env = "{KEY}"', "accounts[0].agent_key_env: expected the name of an environment variable"),
+        (f'address = "{OTHER}"\nagent_key_env = "K"\nmode = "unified"', 'accounts[0].mode: "unified" is no mode of aster'),
+    ],
+)
+def test_what_an_aster_account_lacks(tmp_path: Path, lines: str, expected: str) -> None:
+    (problem,) = complaints(tmp_path, ASTER + lines, {"K": KEY})
+    assert problem.startswith(expected)
+    assert KEY not in problem
+
+
+def test_hyperliquid_needs_no_key(tmp_path: Path) -> None:
+    (problem,) = complaints(tmp_path, ACCOUNT + 'agent_key_env = "K"\n', {"K": KEY})
+    assert problem == "accounts[0].agent_key_env: an account on hyperliquid is read without a key; remove it"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config import ConfigError, Settings, describe, load, load_parameters
-from config.settings import AccountSettings
+from config.accounts import AccountSettings
 
 ACCOUNTS = "".join(
     f'[[accounts]]\nid = "{name}"\nvenue = "hyperliquid"\naddress = "0x{number:040x}"\n'

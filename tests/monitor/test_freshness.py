@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from connectors.events import FailureReason, FeedState, FeedStatus
-from monitor.freshness import ACCOUNT_FEEDS, MARK_FEEDS, Freshness
+from monitor.freshness import Freshness, feeds_of
 
 VENUE, ACCOUNT = "hyperliquid", "maker"
+ACCOUNT_FEEDS, MARK_FEEDS = feeds_of(VENUE).account, feeds_of(VENUE).marks
 BAD = [FeedStatus.CONNECTING, FeedStatus.RESYNCING, FeedStatus.STALE, FeedStatus.DOWN]
 
 

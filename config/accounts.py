@@ -1,0 +1,143 @@
+"""The accounts to watch: their names, levels, and what each venue needs to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
+
+from config.errors import Problem
+from config.fields import Address, Fraction, SecretHolder, Tags
+from config.secrets import Secret
+from config.tables import Alias, Table, problems_error
+
+ModeName = Literal["standard", "unified", "portfolio_margin", "single_asset", "multi_assets"]
+
+_MODES = {"hyperliquid": ("standard", "unified", "portfolio_margin"), "aster": ("single_asset", "multi_assets")}
+_CREDENTIALS = {"v3": ("agent_key",), "hmac": ("api_key", "api_secret")}
+_SECRETS = [f"{name}_{kind}" for names in _CREDENTIALS.values() for name in names for kind in ("file", "env")]
+_ONLY_ASTER = ("auth", "allow_unsafe_key", *_SECRETS)
+
+
+class Levels(Table):
+    """Margin ratios at which an alert is raised; 1.0 is where the venue liquidates, so `liquidation` is fixed."""
+
+    warning: Fraction = 0.85
+    critical: Fraction = 0.90
+    liquidation: float = 1.0
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if self.liquidation != 1.0:
+            message = f"1.0 is where the venue liquidates and cannot be moved, got {self.liquidation:g}; change warning and critical"
+            raise problems_error([Problem("liquidation", message)])
+        if not self.warning < self.critical:
+            message = f"must be below critical, got {self.warning:g} and critical {self.critical:g} (what is not given is inherited)"
+            raise problems_error([Problem("warning", message)])
+        return self
+
+
+class AccountSettings(SecretHolder):
+    """One account. `id` is the alias that everything shows, `address` (lower case) is used for the venue only.
+
+    `levels` and `tags` are complete: what the file leaves out comes from `[defaults]`. `mode` None: any mode is expected.
+    Hyperliquid is read without a key. Aster needs one: `auth` "v3" the private key of a read-only agent, "hmac" an API key and
+    its secret of before March 2026 (then `address` may be ""). `allow_unsafe_key` accepts a key that could trade or withdraw.
+    """
+
+    id: Alias
+    venue: Literal["hyperliquid", "aster"]
+    address: Address = Field(default="", repr=False)
+    levels: Levels = Levels()
+    tags: Tags = ()
+    mode: ModeName | None = None
+    auth: Literal["v3", "hmac"] = "v3"
+    agent_key_file: str | None = None
+    agent_key_env: str | None = None
+    api_key_file: str | None = None
+    api_key_env: str | None = None
+    api_secret_file: str | None = None
+    api_secret_env: str | None = None
+    allow_unsafe_key: bool = False
+
+    @model_validator(mode="after")
+    def _fits_its_venue(self, info: ValidationInfo) -> Self:
+        problems = list(self._misplaced())
+        if not self.address and not (self.venue == "aster" and self.auth == "hmac"):
+            problems.append(Problem("address", "missing; this key is required"))
+        if problems:
+            raise problems_error(problems)
+        for name in _CREDENTIALS[self.auth] if self.venue == "aster" else ():
+            found = self._resolve(name, getattr(self, f"{name}_file"), getattr(self, f"{name}_env"), info)
+            if found is None:
+                message = f'an Aster account with auth "{self.auth}" needs its {name}: set {name}_file or {name}_env'
+                raise problems_error([Problem(f"{name}_file", message)])
+        return self
+
+    def _misplaced(self) -> Iterator[Problem]:
+        given = [key for key in _ONLY_ASTER if key in self.model_fields_set]
+        if self.venue != "aster":
+            for key in given:
+                yield Problem(key, f"an account on {self.venue} is read without a key; remove it")
+        else:
+            for auth, names in _CREDENTIALS.items():
+                wrong = [key for key in given if auth != self.auth and key.startswith(names)]
+                for key in wrong:
+                    yield Problem(key, f'belongs to auth "{auth}", and this account has auth "{self.auth}"; remove it or change auth')
+        if self.mode is not None and self.mode not in _MODES[self.venue]:
+            modes = ", ".join(_MODES[self.venue])
+            yield Problem("mode", f'"{self.mode}" is no mode of {self.venue}; use one of {modes}, or leave it out to expect any')
+
+    @property
+    def agent_key(self) -> Secret | None:
+        """Private key of the agent that reads an Aster account; None with auth "hmac"."""
+        return self._secret("agent_key")
+
+    @property
+    def api_key(self) -> Secret | None:
+        """API key of an Aster account with auth "hmac"."""
+        return self._secret("api_key")
+
+    @property
+    def api_secret(self) -> Secret | None:
+        """Its secret."""
+        return self._secret("api_secret")
+
+
+def inherited(account: Any, defaults: dict[str, Any]) -> Any:
+    """A raw account, with what it leaves out from the raw defaults."""
+    if not isinstance(account, dict):
+        return account
+    merged = dict(account)
+    if "tags" in defaults:
+        merged.setdefault("tags", defaults["tags"])
+    base = _valid_levels(defaults.get("levels"))
+    own = merged.get("levels", {})
+    if base and isinstance(own, dict):
+        merged["levels"] = {**base, **own}
+    return merged
+
+
+def _valid_levels(raw: Any) -> dict[str, Any]:
+    # Bad defaults are reported once, where they stand, and not again for every account.
+    try:
+        return Levels.model_validate(raw).model_dump()
+    except ValidationError:
+        return {}
+
+
+def duplicates(accounts: tuple[AccountSettings, ...]) -> Iterator[Problem]:
+    """Ids given twice, and addresses given twice on one venue."""
+    ids: dict[str, int] = {}
+    addresses: dict[tuple[str, str], int] = {}
+    for number, account in enumerate(accounts):
+        first = ids.setdefault(account.id, number)
+        if first != number:
+            yield Problem(f"accounts[{number}].id", f'"{account.id}" is already the id of accounts[{first}]; give each account its own')
+        if not account.address:
+            continue
+        first = addresses.setdefault((account.venue, account.address), number)
+        if first != number:
+            other = accounts[first].id
+            yield Problem(f"accounts[{number}].address", f'the address is the one of accounts[{first}] ("{other}"); remove one of them')
