@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from config.accounts import AccountSettings
 from config.settings import Settings
 from connectors.clock import Clock
-from connectors.events import AccountFailure, Event, Liquidation, MarkPrices, SectionsSnapshot
+from connectors.events import AccountFailure, Event, FuturesSnapshot, Liquidation, MarginCall, MarkPrices, SectionsSnapshot
 from kernels._jit import CACHE_NOTE
 from kernels.warmup import warm_up
 from monitor.alerts.build import build_policy_config
@@ -137,7 +137,7 @@ class Application:
         self.started_ms = clock.time_ms()
         self.first_fresh: dict[tuple[str, str], int] = {}
         """When each account first had a value (monotonic ns)."""
-        self._for_policy: list[Liquidation | AccountFailure] = []
+        self._for_policy: list[Liquidation | MarginCall | AccountFailure] = []
         self._vanished: dict[Scope, None] = {}
         self._scheduled = False
         self._oldest_ns: int | None = None
@@ -178,11 +178,10 @@ class Application:
         """Apply events and see to it that one evaluation follows."""
         for event in events:
             self.book.apply(event)
-            kind = type(event)
-            if kind is Liquidation or kind is AccountFailure:
-                self._for_policy.append(event)  # type: ignore[arg-type]
-            elif self._oldest_ns is None and (kind is MarkPrices or kind is SectionsSnapshot):
-                self._oldest_ns = event.received_ns  # type: ignore[union-attr]
+            if isinstance(event, (Liquidation, MarginCall, AccountFailure)):
+                self._for_policy.append(event)
+            elif self._oldest_ns is None and isinstance(event, (MarkPrices, SectionsSnapshot, FuturesSnapshot)):
+                self._oldest_ns = event.received_ns
         if not self._scheduled and events:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._evaluate)
@@ -225,10 +224,10 @@ class Application:
     def _tell_events(self, now_s: float) -> None:
         pending, self._for_policy = self._for_policy, []
         for event in pending:
-            if isinstance(event, Liquidation):
-                self._tell(self.policy.liquidation(event, now_s))
-            else:
+            if isinstance(event, AccountFailure):
                 self._tell(self.policy.account_failure(event, now_s))
+            else:
+                self._tell(self.policy.seen(event, now_s))
         self._vanished.update(dict.fromkeys(self.book.vanished))
         self.book.vanished.clear()
         for scope in list(self._vanished):

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connectors.events import AccountFailure, Liquidation
+from connectors.events import AccountFailure, Liquidation, MarginCall
 from monitor.alerts.rules import LEVELS, Rule, Thresholds, data_problem, has_left, is_usable, level_of, number
 from monitor.margin.result import Level, PoolResult
 
@@ -32,6 +32,7 @@ CLOSED = "the pool is gone: its positions were closed or liquidated"
 """Why a pool's alerts end with it."""
 
 _SILENCE_S = 5.0
+_SEEN = {Liquidation: (Rule.LIQUIDATION_SEEN, Level.LIQUIDATION), MarginCall: (Rule.MARGIN_CALL, Level.WARNING)}
 
 
 class Change(StrEnum):
@@ -181,16 +182,18 @@ class AlertPolicy:
         self._tracks.pop(scope, None)
         return told
 
-    def liquidation(self, event: Liquidation, now_s: float) -> list[Notification]:
-        """The venue liquidated: told at once at level LIQUIDATION, further events at most every `liquidation_gap_s`.
+    def seen(self, event: Liquidation | MarginCall, now_s: float) -> list[Notification]:
+        """The venue liquidated, or warned that it might: told at once, further events at most every `liquidation_gap_s`.
 
-        The alert ends after `liquidation_quiet_s` without another event.
+        A liquidation has level LIQUIDATION. A margin call is a WARNING: where the venue sends one is not published, and what
+        counts is the ratio. The alert ends after `liquidation_quiet_s` without another event.
         """
         scope = (event.venue, event.account, "")
-        incident = self._incidents.get(_key(scope, Rule.LIQUIDATION_SEEN))
+        rule, level = _SEEN[type(event)]
+        incident = self._incidents.get(_key(scope, rule))
         if incident is None:
-            told = self._set(scope, Rule.LIQUIDATION_SEEN, Level.LIQUIDATION, now_s, event.detail)
-            self._incidents[_key(scope, Rule.LIQUIDATION_SEEN)].event_s = now_s
+            told = self._set(scope, rule, level, now_s, event.detail)
+            self._incidents[_key(scope, rule)].event_s = now_s
             return told
         incident.events += 1
         incident.event_s = now_s
@@ -298,11 +301,11 @@ class AlertPolicy:
         return []
 
     def _later(self, incident: _Incident, now_s: float) -> list[Notification]:
-        if incident.rule is Rule.LIQUIDATION_SEEN:
+        if incident.rule in (Rule.LIQUIDATION_SEEN, Rule.MARGIN_CALL):
             if incident.untold and now_s - incident.notified_s >= self._config.liquidation_gap_s:
                 return [self._tell(incident, Change.WORSENED, incident.level, now_s)]
             if now_s - incident.event_s >= self._config.liquidation_quiet_s:
-                return self._end(incident.scope, incident.rule, now_s, "no further liquidation was reported")
+                return self._end(incident.scope, incident.rule, now_s, "the venue reported no further one")
             return []
         repeat_s = self._config.repeat_s.get(incident.level)
         if repeat_s is not None and now_s - incident.notified_s >= repeat_s:

@@ -23,6 +23,7 @@ class Rule(StrEnum):
     DATA = "data"
     UNRECONCILED = "unreconciled"
     LIQUIDATION_SEEN = "liquidation_seen"
+    MARGIN_CALL = "margin_call"
     ACCOUNT_FAILURE = "account_failure"
 
 

@@ -249,15 +249,20 @@ def _account_title(notification: Notification) -> tuple[str, _Parts]:
     parts: _Parts = [(1, part) for part in _course(notification)]
     if notification.change is not Change.RESOLVED:
         parts.insert(0, (0, notification.detail))
-    noun = "the venue liquidated" if notification.rule is Rule.LIQUIDATION_SEEN else "cannot monitor"
-    return f"{_word(notification)} {noun} {place(notification.scope)}", parts
+    return f"{_word(notification)} {_ACCOUNT_NOUNS[notification.rule]} {place(notification.scope)}", parts
 
 
+_ACCOUNT_NOUNS = {
+    Rule.LIQUIDATION_SEEN: "the venue liquidated",
+    Rule.MARGIN_CALL: "margin call of the venue for",
+    Rule.ACCOUNT_FAILURE: "cannot monitor",
+}
 _HEADS = {
     Rule.LEVEL: _level_title,
     Rule.DATA: _data_title,
     Rule.UNRECONCILED: _unreconciled_title,
     Rule.LIQUIDATION_SEEN: _account_title,
+    Rule.MARGIN_CALL: _account_title,
     Rule.ACCOUNT_FAILURE: _account_title,
 }
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.events import AccountFailure, FailureReason, Liquidation
+from connectors.events import AccountFailure, FailureReason, Liquidation, MarginCall
 from monitor.alerts.policy import CLOSED, AlertPolicy, Change, Notification, PolicyConfig
 from monitor.alerts.rules import Rule, Thresholds, data_problem, has_left, is_usable, level_of
 from monitor.margin.result import Failure, Level, PoolKind, PoolResult
@@ -233,16 +233,28 @@ def test_liquidation_is_told_at_once_and_a_series_is_thinned() -> None:
     def event(detail: str) -> Liquidation:
         return Liquidation("hyperliquid", "hl-main", 0, 0, detail)
 
-    assert brief(policy.liquidation(event("BTC 1"), 0)) == [(Change.FIRED, LIQUIDATION)]
-    assert policy.liquidation(event("BTC 2"), 1) == []
-    assert policy.liquidation(event("BTC 3"), 2) == []
+    assert brief(policy.seen(event("BTC 1"), 0)) == [(Change.FIRED, LIQUIDATION)]
+    assert policy.seen(event("BTC 2"), 1) == []
+    assert policy.seen(event("BTC 3"), 2) == []
     assert policy.observe([], 9.9) == []
     (told,) = policy.observe([], 10)
     assert (told.change, told.detail) == (Change.WORSENED, "BTC 3 (event 3)")
-    assert brief(policy.liquidation(event("BTC 4"), 30)) == [(Change.WORSENED, LIQUIDATION)]
+    assert brief(policy.seen(event("BTC 4"), 30)) == [(Change.WORSENED, LIQUIDATION)]
     assert policy.observe([], 929) == []
     (told,) = policy.observe([], 930)
     assert (told.change, told.severity) == (Change.RESOLVED, LIQUIDATION)
+
+
+def test_a_margin_call_is_a_warning_of_its_own_beside_a_liquidation() -> None:
+    policy = AlertPolicy(PolicyConfig())
+    call = MarginCall("aster", "as-main", 0, 0, "BTCUSDT needs 12,000 USDT")
+    assert brief(policy.seen(call, 0)) == [(Change.FIRED, WARNING)]
+    assert brief(policy.seen(Liquidation("aster", "as-main", 0, 0, "0.5 BTCUSDT"), 1)) == [(Change.FIRED, LIQUIDATION)]
+    assert policy.seen(call, 2) == []
+    assert [told.rule for told in policy.observe([], 12)] == [Rule.MARGIN_CALL]
+    assert {state.rule for state in policy.firing()} == {Rule.MARGIN_CALL, Rule.LIQUIDATION_SEEN}
+    assert {told.change for told in policy.observe([], 920)} == {Change.RESOLVED}
+    assert policy.firing() == []
 
 
 def test_account_failure_is_loud_until_recovered() -> None:

@@ -104,7 +104,7 @@ def test_webhook_keys_are_the_documented_ones(message: Message) -> None:
     documented = set((module.__doc__ or "").replace(",", " ").replace(";", " ").split())
     sent = document(message)
     assert set(sent) | set(sent["alerts"][0]) <= documented
-    account_wide = AlertPolicy(PolicyConfig()).liquidation(Liquidation("hyperliquid", "x", 0, 0, "0x" + "ab" * 20), 0)
+    account_wide = AlertPolicy(PolicyConfig()).seen(Liquidation("hyperliquid", "x", 0, 0, "0x" + "ab" * 20), 0)
     alert = document(Message(render_group(account_wide), tuple(account_wide), 0))["alerts"][0]
     assert set(alert) == set(sent["alerts"][0])
     assert (alert["pool"], alert["equity"], alert["detail"]) == ("", None, "0xabab…abab")

@@ -107,7 +107,7 @@ def test_account_alerts_hide_addresses() -> None:
     (told,) = policy.account_failure(failure, 0)
     assert render(told).title == "CRITICAL cannot monitor hl-main: AGENT_ADDRESS: an agent of 0xabcd…ef01; configure that one"
     assert ADDRESS not in render(told).full
-    (told,) = policy.liquidation(Liquidation("hyperliquid", "hl-main", 0, 0, f"market order by {ADDRESS}: 2 BTC"), 0)
+    (told,) = policy.seen(Liquidation("hyperliquid", "hl-main", 0, 0, f"market order by {ADDRESS}: 2 BTC"), 0)
     assert render(told).title == "LIQUIDATION the venue liquidated hl-main: market order by 0xabcd…ef01: 2 BTC"
     assert render(told).details == (
         "scope: hyperliquid hl-main",
