@@ -149,9 +149,12 @@ class FaultyStream:
 
 
 def _wrong_shape(text: str) -> str:
-    frame = json.loads(text)
-    frame["data"] = {"unexpected": [1, None, {"nested": True}]}
-    return json.dumps(frame)
+    frame, odd = json.loads(text), {"unexpected": [1, None, {"nested": True}]}
+    if isinstance(frame, list):
+        return json.dumps([odd])
+    if "data" in frame:
+        return json.dumps(frame | {"data": odd})
+    return json.dumps({key: value if key == "e" else odd for key, value in frame.items()})
 
 
 _SPOIL: dict[Corruption, Callable[[str], str]] = {

@@ -135,6 +135,10 @@ class Market:
         quote = self.quotes[coin]
         return quote.mark if quote.mid is None else quote.mid
 
+    def index(self, underlying: str) -> float:
+        """Index of an underlying in USD, not rounded: what a second venue on the same market prints as its own."""
+        return self._index[underlying]
+
     def token_price(self, token: int) -> float:
         """Spot price of a token in USDC, 1 for a token without a pair."""
         pair = self.listing.pair_of.get(token)
