@@ -97,7 +97,9 @@ class Desk:
             dexs[dex] = Dex(dex, 0, tuple(instrument_id(name) for name in names))
             for name in names:
                 key = instrument_id(name)
-                instruments[key] = Instrument(key, VENUE, name, InstrumentKind.PERPETUAL, name, "USDC", dex, 1.0, tiers, 20.0)
+                instruments[key] = Instrument(
+                    key, VENUE, name, InstrumentKind.PERPETUAL, name, "USDC", dex, 1.0, tiers, 20.0, funding_interval_h=1.0
+                )
         return Reference(dexs, instruments, {0: Token(VENUE, 0, "USDC", "USDC")}, {})
 
     def _account(self, name: str, positions: int) -> AccountSnapshot:

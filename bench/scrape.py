@@ -11,6 +11,9 @@ from prometheus_client.registry import CollectorRegistry
 
 from bench.desk import Desk
 from kernels.warmup import warm_up
+from monitor.funding import next_funding
+
+NOW_MS = 1_790_000_000_000
 
 
 class _Series:
@@ -32,10 +35,16 @@ def main() -> None:
     begin = time.perf_counter()
     results = desk.engine.results(0)
     taken = time.perf_counter() - begin
+    next_funding(desk.engine, results, lambda venue: NOW_MS)
+    begin = time.perf_counter()
+    funding = next_funding(desk.engine, results, lambda venue: NOW_MS)
+    paid = time.perf_counter() - begin
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Series(list(results), 50))
     begin = time.perf_counter()
     body = exposition.generate_latest(registry)
     rendered = time.perf_counter() - begin
     print(f"results of {len(results)} pools taken on the loop in {1e3 * taken:.2f} ms")
+    positions = sum(len(one.rows) for one in funding.values())
+    print(f"next funding of {positions} positions taken on the loop in {1e3 * paid:.2f} ms")
     print(f"{body.count(10)} lines rendered off it in {1e3 * rendered:.1f} ms")

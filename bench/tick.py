@@ -37,7 +37,8 @@ def _run(desk: Desk, frames: list[bytes]) -> Floats:
     return told
 
 
-def _report(title: str, told: Floats) -> None:
+def report(title: str, told: Floats) -> None:
+    """Print percentiles of the whole way and the share of each step."""
     total = told.sum(axis=1)
     shares = ", ".join(f"{name} {100 * told[:, column].sum() / total.sum():.0f} %" for column, name in enumerate(STEPS))
     p50, p99, worst = np.percentile(total, [50, 99, 100])
@@ -69,9 +70,9 @@ def main() -> None:
         _run(desk, frames[:50])
         held = len(desk.book.held(VENUE))
         book = f"{accounts} accounts x {positions} positions, {held} held instruments"
-        _report(
+        report(
             f"{desk.origin} frame of 412 contexts ({len(frames[0]) // 1000} kB), {book}",
             _run(desk, frames[50:]),
         )
         _run(desk, single[:500])
-        _report("frame of a single asset", _run(desk, single[500:]))
+        report("frame of a single asset", _run(desk, single[500:]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from config.collateral import load_collateral
+from config.errors import ConfigError, Problem
 from config.fields import Fraction, Seconds, Share, endpoint
-from config.tables import Table
+from config.tables import Table, problems_error
 
 Https = Annotated[str, endpoint("https", "http")]
 Wss = Annotated[str, endpoint("wss", "ws")]
@@ -75,6 +77,14 @@ class AsterSettings(Table):
     collateral_ratios: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     model_tolerance: Fraction = 0.005
     negative_balance_factor: Annotated[float, Field(ge=1, lt=2)] = 1.0
+
+    @model_validator(mode="after")
+    def _known_assets(self) -> Self:
+        try:
+            load_collateral(ratios=self.collateral_ratios)
+        except ConfigError as error:
+            raise problems_error([Problem(problem.path, problem.message) for problem in error.problems]) from None
+        return self
 
     @property
     def rest_endpoint(self) -> str:

@@ -6,6 +6,7 @@ short on purpose: recv -> protocol.receive -> sink, in one task, without a queue
     ticker   once a tick: missing pong, stuck send, staleness verdicts of the protocol; decides when a heartbeat is due
     sender   writes frames within the message budget, a heartbeat before all others
     resync   the REST refetch, tried until it succeeds
+    rotation replaces a connection that the venue would cut at a known age, before it does
 
 Every end of a connection is treated alike, close code 1000 too. While there is no connection nothing ticks: `closed` has told that
 the feeds are down, and they stay so.
@@ -14,13 +15,14 @@ the feeds are down, and they stay so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from connectors.backoff import Backoff, BackoffState
 from connectors.clock import Clock, cancel_all, wait_for, within
@@ -31,6 +33,7 @@ from connectors.transport import WebSocketConnection, WebSocketTransport
 
 CONNECT_TIMEOUT_S = 15.0
 SEND_STALL_S = 10.0
+ROTATION_OVERLAP_S = 5.0
 MOST_PENDING_FRAMES = 10_000
 
 Sink = Callable[[list[Event]], None]
@@ -87,7 +90,7 @@ class SessionProtocol(Protocol):
 
 @dataclass(slots=True)
 class SessionStatistics:
-    """Counters for metrics; only the session writes them. `failures` counts by kind why connections ended or resyncs failed."""
+    """Counters for metrics; only the session writes them. `failures` counts by kind why connections ended, resyncs or rotations failed."""
 
     frames: int = 0
     bytes: int = 0
@@ -95,6 +98,7 @@ class SessionStatistics:
     connects: int = 0
     reconnects: int = 0
     resyncs: int = 0
+    rotations: int = 0
     last_frame_ns: int | None = None
     connected_ns: int | None = None
     connected: bool = False
@@ -116,7 +120,14 @@ class Session:
     `name` is for logs and metrics (an alias, never an address). `url` may be a function for a venue whose url changes with every
     connection (a listen key). `sink` gets the events of one frame or tick in order, never an empty list. `resync` refetches state over
     REST after every connect, beside the frames; it is tried until it succeeds or the connection ends. `backoff` is the policy
-    for both. An exception out of `protocol` or `sink` is a defect of ours: it is logged by type, the feeds go down and the
+    for both.
+
+    `rotate_after_s` gives the age (seconds) at which a connection is replaced by make-before-break: a second one is opened while the
+    first is still read, both are read for a few seconds, the first is closed and the resync runs again. The protocol is not told: neither
+    `closed` nor `opened` is called, nothing is replayed, and frames may arrive twice and out of order meanwhile. It is therefore for venues
+    whose url carries the subscriptions. A second connection that cannot be opened is tried again; the first serves on.
+
+    An exception out of `protocol` or `sink` is a defect of ours: it is logged by type, the feeds go down and the
     connection is replaced, rather than the session dying in silence.
     """
 
@@ -133,6 +144,7 @@ class Session:
         budget: Budget,
         backoff: Backoff | None = None,
         resync: Callable[[], Awaitable[None]] | None = None,
+        rotate_after_s: Callable[[], float] | None = None,
         tick_interval_s: float = 1.0,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
@@ -148,9 +160,12 @@ class Session:
         self._policy = backoff or Backoff()
         self._backoff = BackoffState(self._policy, random)
         self._resync = resync
+        self._rotate_after_s = rotate_after_s
         self._tick_interval_s = tick_interval_s
         self._connect_timeout_s = connect_timeout_s
         self._connection: WebSocketConnection | None = None
+        self._successor: WebSocketConnection | None = None
+        self._replaced = asyncio.Event()
         self._pending: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._heartbeat_due = False
@@ -204,24 +219,25 @@ class Session:
         try:
             await within(self._clock, self._connect_timeout_s, self._connect(), f"connecting {self.name}")
             await self._serve()
-        except RateLimited as refusal:
-            reason = self._tell(refusal.kind, str(refusal))
-            pause_s = self._budget.penalise(refusal.retry_after_s, connecting=True)
         except (ConnectorError, _Reconnect) as end:
-            reason = self._tell(end.kind, str(end))
+            reason, pause_s = self._tell(end.kind, str(end)), self._penalty_s(end)
         except Exception as defect:
             reason = self._tell("internal", _defect(defect))
         finally:
             await self._close(reason)
         return pause_s
 
+    def _penalty_s(self, failure: Exception) -> float:
+        return self._budget.penalise(failure.retry_after_s, connecting=True) if isinstance(failure, RateLimited) else 0.0
+
     async def _connect(self) -> None:
         # Kept here rather than returned: cancelled at the last moment, a returned connection would stay open for good.
-        url = self._url if isinstance(self._url, str) else await self._url()
-        self._connection = await self._transport.connect(url)
+        self._connection = await self._transport.connect(await self._current_url())
+
+    async def _current_url(self) -> str:
+        return self._url if isinstance(self._url, str) else await self._url()
 
     async def _serve(self) -> None:
-        assert self._connection is not None
         now_ns = self._clock.monotonic_ns()
         self._backoff.connected(now_ns)
         statistics = self.statistics
@@ -231,15 +247,15 @@ class Session:
         self._heartbeat_due, self._last_heartbeat_ns, self._sending_since_ns = False, now_ns, None
         self._pending.clear()
         self._queue(self._protocol.opened(now_ns))
-        await self._until_it_ends(self._connection)
+        await self._until_it_ends()
 
-    async def _until_it_ends(self, connection: WebSocketConnection) -> None:
-        loops = [asyncio.create_task(loop) for loop in (self._read(connection), self._ticker(), self._sender(connection))]
-        resyncing = asyncio.create_task(self._resyncing())
+    async def _until_it_ends(self) -> None:
+        loops = [asyncio.create_task(loop) for loop in (self._reading(), self._ticker(), self._sender())]
+        beside = [asyncio.create_task(job) for job in (self._resyncing(), self._rotating())]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancel_all(*loops, resyncing)
+            await cancel_all(*loops, *beside)
         for loop in loops:
             if not loop.cancelled():
                 loop.result()
@@ -257,7 +273,24 @@ class Session:
         if connection is not None:
             await connection.close()
 
-    async def _read(self, connection: WebSocketConnection) -> None:
+    async def _reading(self) -> None:
+        while True:
+            connection = self._current()
+            self._replaced.clear()
+            tasks = [asyncio.create_task(self._read(connection)), asyncio.create_task(self._replaced.wait())]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await cancel_all(*tasks)
+            # The end of a connection that was replaced in the same moment is no end.
+            if connection is self._connection:
+                tasks[0].result()
+
+    def _current(self) -> WebSocketConnection:
+        assert self._connection is not None
+        return self._connection
+
+    async def _read(self, connection: WebSocketConnection) -> NoReturn:
         recv, receive, sink = connection.recv, self._protocol.receive, self._sink
         monotonic_ns, statistics = self._clock.monotonic_ns, self.statistics
         while True:
@@ -291,14 +324,14 @@ class Session:
             self._heartbeat_due = True
             self._wake.set()
 
-    async def _sender(self, connection: WebSocketConnection) -> None:
+    async def _sender(self) -> None:
         while True:
             self._wake.clear()
             self._queue(self._protocol.outgoing())
-            wait_s = await self._flush(connection)
+            wait_s = await self._flush()
             await wait_for(self._clock, self._wake, wait_s)
 
-    async def _flush(self, connection: WebSocketConnection) -> float | None:
+    async def _flush(self) -> float | None:
         while self._heartbeat_due or self._pending:
             wait_s = self._budget.try_send(heartbeat=self._heartbeat_due)
             if wait_s > 0.0:
@@ -311,7 +344,7 @@ class Session:
                 frame = self._pending.popleft()
                 self.statistics.pending = len(self._pending)
             self._sending_since_ns = now_ns
-            await connection.send(frame)
+            await self._current().send(frame)
             self._sending_since_ns = None
             self.statistics.frames_sent += 1
         return None
@@ -342,6 +375,46 @@ class Session:
                 self.statistics.resyncs += 1
                 self.statistics.resynced = True
                 return
+
+    async def _rotating(self) -> None:
+        if self._rotate_after_s is None:
+            return
+        retry = BackoffState(self._policy, self._random)
+        wait_s = self._rotate_after_s()
+        while True:
+            await self._clock.sleep(wait_s)
+            try:
+                await self._rotate()
+            except ConnectorError as failure:
+                self._tell(f"rotation_{failure.kind}", f"replacing the connection failed, trying again: {failure}")
+                wait_s = max(self._penalty_s(failure), retry.next_delay())
+            except Exception as defect:
+                self._tell("rotation_internal", f"replacing the connection failed, trying again: {_defect(defect)}")
+                wait_s = retry.next_delay()
+            else:
+                retry = BackoffState(self._policy, self._random)
+                wait_s = self._rotate_after_s()
+
+    async def _rotate(self) -> None:
+        # Both count in the budget; which of them the part is that ends here does not matter.
+        async with self._budget.connection():
+            old = self._current()
+            try:
+                await within(self._clock, self._connect_timeout_s, self._open_successor(), f"connecting {self.name} again")
+                self._connection, self._successor = self._successor, old
+                self._replaced.set()
+                self.statistics.rotations += 1
+                self.statistics.resynced = False
+                with contextlib.suppress(ConnectorError):
+                    await within(self._clock, ROTATION_OVERLAP_S, self._read(old), f"the last of {self.name}")
+            finally:
+                retired, self._successor = self._successor, None
+                if retired is not None:
+                    await retired.close()
+        await self._resyncing()
+
+    async def _open_successor(self) -> None:
+        self._successor = await self._transport.connect(await self._current_url())
 
     def _emit(self, events: list[Event]) -> None:
         if events:

@@ -24,6 +24,7 @@ from typing import Protocol
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from yarl import URL
 
 from connectors.errors import ConnectFailed, ConnectionLost, HttpError, RateLimited, Timeout, TransportError, place
 
@@ -162,6 +163,11 @@ class HttpResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds the `Retry-After` header asks for, None where there is none (or a date)."""
+        return _seconds(self.headers.get("retry-after"))
+
     def raise_for_status(self, url: str, what: str = "a request") -> None:
         """Raise RateLimited (429, 418) or HttpError (any other status from 300 on), naming the host of `url` and `what`."""
         _raise_for_status(place(url), self.status, self.headers.get("retry-after"), what)
@@ -172,7 +178,10 @@ class HttpTransport(ABC):
 
     @abstractmethod
     async def request(self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None) -> HttpResponse:
-        """The answer, whatever its status; redirects are not followed. Raises ConnectFailed, ConnectionLost or Timeout."""
+        """The answer, whatever its status; redirects are not followed. Raises ConnectFailed, ConnectionLost or Timeout.
+
+        `url` and `body` are sent byte for byte (a query may be signed): a url is percent-encoded by who makes it.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -200,7 +209,8 @@ class AiohttpTransport(HttpTransport):
         """See `HttpTransport`."""
         host = place(url)
         with _translated(host, self._timeout_s):
-            async with self._open().request(method, url, data=body or None, headers=headers, allow_redirects=False) as response:
+            target = URL(url, encoded=True)
+            async with self._open().request(method, target, data=body or None, headers=headers, allow_redirects=False) as response:
                 content = await self._read(response, host)
                 return HttpResponse(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
 

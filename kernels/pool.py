@@ -104,13 +104,19 @@ class Margins(NamedTuple):
 
 
 @jit
-def maintenance_margin(notional: float, table: int, tiers: Tiers) -> float:
-    """Tiered maintenance margin of an absolute notional, same money (Hyperliquid docs, margin tiers: N * rate_n - deduction_n)."""
+def _tier_row(notional: float, table: int, tiers: Tiers) -> int:
     row = tiers.start[table]
     for candidate in range(tiers.start[table] + 1, tiers.start[table + 1]):
         if tiers.bound[candidate] > notional:
             break
         row = candidate
+    return int(row)
+
+
+@jit
+def maintenance_margin(notional: float, table: int, tiers: Tiers) -> float:
+    """Tiered maintenance margin of an absolute notional, same money (Hyperliquid docs, margin tiers: N * rate_n - deduction_n)."""
+    row = _tier_row(notional, table, tiers)
     return float(notional * tiers.rate[row] - tiers.deduction[row])
 
 
@@ -263,8 +269,74 @@ def liquidation_price(quantity: float, mark: float, available: float, table: int
 
 
 @jit
+def joint_liquidation_price(quantity: Floats, table: Ints, mark: float, available: float, tiers: Tiers) -> float:
+    """Common mark at which several positions of one instrument [position] together use up `available`; NaN if none.
+
+    The hedged symbol (Aster docs, liquidation price): all of them share one mark and each has its own tiers, so what is left,
+    available + sum q (P - mark) - sum (MM(|q| P) - MM(|q| mark)), is linear between the prices at which one of them changes its
+    tier. It has up to two roots, of which the one next to the mark counts; pieces without slope have none.
+    """
+    fixed = available
+    for position in range(quantity.shape[0]):
+        if table[position] < 0:
+            return math.nan
+        fixed += maintenance_margin(abs(quantity[position]) * mark, table[position], tiers) - quantity[position] * mark
+    found = math.nan
+    lower = 0.0
+    while lower < math.inf:
+        upper = math.inf
+        for position in range(quantity.shape[0]):
+            for row in range(tiers.start[table[position]] + 1, tiers.start[table[position] + 1]):
+                if quantity[position] != 0.0:
+                    bound = tiers.bound[row] / abs(quantity[position])
+                    if lower < bound < upper:
+                        upper = bound
+        inside = 0.5 * (lower + upper) if upper < math.inf else 2.0 * lower + 1.0
+        slope = 0.0
+        left = fixed
+        gross = 0.0
+        for position in range(quantity.shape[0]):
+            size = abs(quantity[position])
+            row = _tier_row(size * inside, table[position], tiers)
+            slope += quantity[position] - size * tiers.rate[row]
+            left += tiers.deduction[row]
+            gross += size
+        if abs(slope) > 1e-12 * gross:
+            price = -left / slope
+            nearer = not abs(price - mark) >= abs(found - mark)
+            if price > 0.0 and lower * (1.0 - 1e-12) <= price <= upper * (1.0 + 1e-12) and nearer:
+                found = price
+        lower = upper
+    return found
+
+
+@jit
+def _joint_of_slot(slot: int, positions: Positions, tiers: Tiers, mark: float, available: float, first: int) -> float:
+    instrument = positions.instrument[slot]
+    count = 0
+    other = first
+    while other >= 0:
+        count += positions.instrument[other] == instrument and positions.quantity[other] != 0.0
+        other = positions.next[other]
+    if count < 2 or positions.quantity[slot] == 0.0:
+        return liquidation_price(positions.quantity[slot], mark, available, positions.table[slot], tiers)
+    quantity, table = np.empty(count), np.empty(count, np.int32)
+    count = 0
+    other = first
+    while other >= 0:
+        if positions.instrument[other] == instrument and positions.quantity[other] != 0.0:
+            quantity[count], table[count] = positions.quantity[other], positions.table[other]
+            count += 1
+        other = positions.next[other]
+    return joint_liquidation_price(quantity, table, mark, available, tiers)
+
+
+@jit
 def liquidation_prices(positions: Positions, tiers: Tiers, prices: Prices, pools: Pools, out: Margins, price: Floats) -> None:
-    """`price[slot]` of every position of every valid pool (the venue's convention: other marks frozen), NaN where none."""
+    """`price[slot]` of every position of every valid pool (the venue's convention: other marks frozen), NaN where none.
+
+    Positions of one instrument in one pool share the mark that moves, and so the price: see `joint_liquidation_price`.
+    """
     for slot in range(positions.pool.shape[0]):
         price[slot] = math.nan
         pool = positions.pool[slot]
@@ -273,7 +345,7 @@ def liquidation_prices(positions: Positions, tiers: Tiers, prices: Prices, pools
         collateral = out.capacity[pool] - max(out.equity[pool], out.maintenance[pool] if pools.borrows[pool] else out.equity[pool])
         available = out.equity[pool] + collateral - out.maintenance[pool]
         mark = prices.mark[positions.instrument[slot]]
-        price[slot] = liquidation_price(positions.quantity[slot], mark, available, positions.table[slot], tiers)
+        price[slot] = _joint_of_slot(slot, positions, tiers, mark, available, pools.first_position[pool])
 
 
 @jit

@@ -32,11 +32,13 @@ def warm_up(*, forbid: bool = True) -> None:
     pool.evaluate_pools(positions, collateral, tiers, prices, pools, out)
     pool.maintenance_margin(100.0, 0, tiers)
     pool.liquidation_price(1.0, 100.0, 5.0, 0, tiers)
+    pool.joint_liquidation_price(np.array([2.0, -1.0]), np.zeros(2, np.int32), 100.0, 5.0, tiers)
     pool.liquidation_prices(positions, tiers, prices, pools, out, np.zeros(1))
     pool.cash_to_ratio(0.85, 10.0, 5.0, 1.0, 0.95, True, 20.0)
     pool.reduction_to_ratio(0.85, 0, positions, tiers, prices, pools, out)
     pool.require(10.0, 5.0, 1.0, True, 20.0)
     pool.pool_ratio(1.0, 2.0, 1.0)
+    pool.worse_ratio(0, 10.0, 5.0, 1.0, pools)
     distance.distance_to_ratio(0, 1.0, distance.SCAN, np.ones(1), np.ones(1), positions, collateral, tiers, prices, pools)
     if forbid:
         forbid_compilation()

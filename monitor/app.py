@@ -14,19 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from config.accounts import AccountSettings
 from config.settings import Settings
 from connectors.clock import Clock
 from connectors.events import AccountFailure, Event, FuturesSnapshot, Liquidation, MarginCall, MarkPrices, SectionsSnapshot
 from kernels._jit import CACHE_NOTE
-from kernels.warmup import warm_up
+from kernels.warmup import warm_up, warm_up_portfolio
 from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
-from monitor.book import AccountEntry, AccountMethod, Book
+from monitor.book import AccountEntry, Book
+from monitor.desk import Desk, DeskView
 from monitor.engine import Engine
-from monitor.margin import hyperliquid
+from monitor.margin import aster, hyperliquid
+from monitor.margin.configured import margin_method
 from monitor.margin.pools import WHOLE_ACCOUNT
 from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
@@ -105,16 +106,9 @@ def build_book(settings: Settings) -> Book:
     venues = settings.venues
     book.freshness.mark_limits_s = {
         hyperliquid.VENUE: venues.hyperliquid.stale_after_s.contexts,
-        "aster": venues.aster.marks_stale_after_s,
+        aster.VENUE: venues.aster.marks_stale_after_s,
     }
     return book
-
-
-def margin_method(settings: Settings, account: AccountSettings) -> AccountMethod:
-    """The rule of the account's venue, with the venue's constants as configured."""
-    venue = settings.venues.hyperliquid
-    rules = hyperliquid.HyperliquidRules(venue.portfolio_margin_limit, venue.min_borrow_offset)
-    return hyperliquid.HyperliquidAccount(account.id, rules)
 
 
 class Application:
@@ -127,6 +121,9 @@ class Application:
         self.engine = Engine(self.book, settings.defaults.reconcile_tolerance)
         self.policy = AlertPolicy(build_policy_config(settings))
         self.dispatcher = Dispatcher(receivers)
+        self.desk = Desk(settings, self.engine)
+        self.desk_views: tuple[DeskView, ...] = ()
+        """The portfolios as last computed; empty until then, and without `[fx]`."""
         self.stress_books: list[StressBook] = []
         """Books of the portfolio method, one a parameter set; none until a venue feeds portfolios."""
         self.connectors = list(connectors(self.receive))
@@ -154,6 +151,8 @@ class Application:
         self.dispatcher.start()
         self._tasks = [asyncio.create_task(connector.run()) for connector in self.connectors]
         self._tasks.append(asyncio.create_task(self._every_second()))
+        if self.settings.fx:
+            self._tasks.append(asyncio.create_task(self._watch_desk()))
 
     async def stop(self) -> None:
         """Stop intake, evaluate what arrived, deliver what waits, close."""
@@ -271,6 +270,18 @@ class Application:
             self._note(results, now_ns)
             await asyncio.to_thread(self.engine.distance_job(now_ns))
             await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))
+
+    async def _watch_desk(self) -> None:
+        # beside the pools, not before them: an empty kernel cache takes half a minute
+        await asyncio.to_thread(warm_up_portfolio)
+        while True:
+            document, lacking = self.desk.document(self.clock.time_ms(), self.clock.monotonic_ns())
+            try:
+                self.desk_views = await asyncio.to_thread(self.desk.evaluate, document, lacking)
+            except Exception as defect:  # the pools' watch goes on without it
+                self.desk_views = ()
+                _log.exception("the portfolios cannot be computed: %s", type(defect).__name__)
+            await self.clock.sleep(1.0)
 
     def _note(self, results: list[PoolResult], now_ns: int) -> None:
         worst: dict[str, float] = {}

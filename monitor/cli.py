@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -69,7 +70,7 @@ def run(path: Path, terminal: bool) -> None:
 
 @cli.command()
 @click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
-@click.option("--live", is_flag=True, help="Also ask the venue: reachability, clock, modes, positions, budget.")
+@click.option("--live", is_flag=True, help="Also ask the venues: reachability, clock, keys, modes, positions, budget.")
 def check(path: Path, live: bool) -> None:
     """Check a configuration file."""
     settings = _load(path, quiet=True)  # the summary below has the same warnings
@@ -77,32 +78,44 @@ def check(path: Path, live: bool) -> None:
 
     click.echo(describe(settings))
     if live:
-        from monitor.inspection import check_live
+        from monitor.inspection.commands import check_live
 
         sys.exit(check_live(settings))
 
 
+def _account_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How a command that reads an account once is told which."""
+    options = (
+        click.argument("account", metavar="0xADDRESS|ID"),
+        click.option("--venue", type=click.Choice(["hyperliquid", "aster"]), default="hyperliquid", show_default=True),
+        click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True),
+        click.option("--rest-url", help="Another endpoint (proxy, simulator)."),
+        click.option("--agent-key-file", type=click.Path(path_type=Path), help="Aster: file with the private key of a read-only agent."),
+        click.option("--agent-key-env", metavar="VARIABLE", help="Aster: environment variable that holds it."),
+        click.option("--config", type=click.Path(path_type=Path), help="Read the account of this id in a configuration file instead."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command()
-@click.argument("address", metavar="0xMASTER")
-@click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True)
-@click.option("--rest-url", help="Another endpoint (proxy, simulator).")
-def discover(address: str, network: str, rest_url: str | None) -> None:
-    """Print configuration for a master account, its sub-accounts and the vaults it leads."""
-    from monitor.inspection import discover_accounts
+@_account_options
+def discover(**asked: Any) -> None:
+    """Print configuration for the accounts of an address: a Hyperliquid master with its sub-accounts and vaults, or an Aster account."""
+    from monitor.inspection.commands import Asked, discover_accounts
 
-    sys.exit(discover_accounts(address, network, rest_url))
+    sys.exit(discover_accounts(Asked(**asked)))
 
 
 @cli.command()
-@click.argument("address", metavar="0xADDRESS")
-@click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True)
-@click.option("--rest-url", help="Another endpoint (proxy, simulator).")
+@_account_options
 @click.option("--save", type=click.Path(path_type=Path), help=_SAVE_HELP)
-def verify(address: str, network: str, rest_url: str | None, save: Path | None) -> None:
-    """Read a live account (no key needed) and print our figure beside every figure of the venue."""
-    from monitor.inspection import verify_account
+def verify(save: Path | None, **asked: Any) -> None:
+    """Read a live account and print our figure beside every figure of the venue. Hyperliquid needs no key, Aster an agent's."""
+    from monitor.inspection.commands import Asked, verify_account
 
-    sys.exit(verify_account(address, network, rest_url, save))
+    sys.exit(verify_account(Asked(**asked), save))
 
 
 @cli.command()

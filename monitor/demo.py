@@ -1,4 +1,4 @@
-"""`marginwatch demo`: the simulated venue and the real monitor over real sockets, with a story that ends well."""
+"""`marginwatch demo`: the simulated venues and the real monitor over real sockets, with a story that ends well."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from rich.live import Live
 from config import DEMO, load
 from config.settings import Settings
 from connectors.clock import SystemClock
+from connectors.simulator.aster import ALIASES, AsterServer, aster_demo, credentials
 from connectors.simulator.hyperliquid import HyperliquidServer, demo_desk
-from connectors.simulator.hyperliquid_desk import demo_plans
+from connectors.simulator.hyperliquid_desk import demo_plans, pair_plan
 from monitor.alerts.build import build_receivers
 from monitor.alerts.http import HttpPoster
 from monitor.alerts.policy import Change, Notification
 from monitor.alerts.rules import Rule
 from monitor.app import Application
 from monitor.margin.result import Level, PoolResult
-from monitor.terminal import AlertLines, alert_line, percent, pool_table
+from monitor.screen import screen
+from monitor.terminal import AlertLines, alert_line, percent
 from monitor.venues import Transports, connector_factory
 from monitor.web.server import ENDPOINTS, ApiServer
 
@@ -31,6 +33,9 @@ TICK_S = 0.1
 CONTEXTS_S = 0.2
 """The venue tells marks about once a second; a story of hours told in a minute needs them faster."""
 SHORTEST_S = 30.0
+PAIR = {"BTC": 20.0, "ETH": 300.0}
+PAIR_ACCOUNTS = ("iris", "umbra")
+"""Long of PAIR on one venue, short of it on the other."""
 
 
 @dataclass(slots=True)
@@ -43,12 +48,60 @@ class Story:
     worst_difference: float = 0.0
 
 
-def demo_settings(server: HyperliquidServer, scenario: str, port: int) -> Settings:
-    """The shipped demo configuration with the simulator's accounts and endpoints laid over it."""
-    accounts = [{"id": plan.name, "venue": "hyperliquid", "address": plan.address} for plan in demo_plans(scenario)]
-    endpoints = {"rest_url": server.rest_url, "ws_url": server.ws_url}
-    overrides: dict[str, Any] = {"accounts": accounts, "venues": {"hyperliquid": endpoints}, "monitor": {"listen": f"127.0.0.1:{port}"}}
-    return load(DEMO, overrides=overrides)
+@dataclass(slots=True)
+class Venues:
+    """Both simulated venues on one market: a step moves it once and serves what is due on each."""
+
+    hyperliquid: HyperliquidServer
+    aster: AsterServer
+
+    @classmethod
+    def of(cls, scenario: str, duration: float) -> Venues:
+        """The venues of a story, opened now."""
+        now_ms = time.time_ns() // 1_000_000
+        extra = [pair_plan(scenario, PAIR)]
+        market, venue = demo_desk(duration, scenario=scenario, context_interval=CONTEXTS_S, start_ms=now_ms, extra=extra)
+        # the aster accounts are read often enough by push and poll: the story is told in a minute, the budget is not
+        other = aster_demo(duration, market=market, hedge=PAIR, mark_interval=CONTEXTS_S)
+        return cls(HyperliquidServer(venue, autorun=False), AsterServer(other, autorun=False))
+
+    async def start(self) -> None:
+        """Listen on loopback ports."""
+        await self.hyperliquid.start()
+        await self.aster.start()
+
+    async def step(self, seconds: float) -> None:
+        """Let that much time pass."""
+        await self.hyperliquid.step(seconds)
+        await self.aster.step(seconds, advance=False)
+
+    async def stop(self) -> None:
+        """Close."""
+        await self.hyperliquid.stop()
+        await self.aster.stop()
+
+
+def demo_settings(venues: Venues, scenario: str, port: int) -> Settings:
+    """The shipped demo configuration with the simulators' accounts and endpoints laid over it."""
+    plans = [*demo_plans(scenario), pair_plan(scenario, PAIR)]
+    accounts: list[dict[str, Any]] = [{"id": plan.name, "venue": "hyperliquid", "address": plan.address} for plan in plans]
+    keys = {alias: credentials(alias) for alias in ALIASES}
+    accounts += [{"id": alias, "venue": "aster", "address": key.user, "agent_key_env": _key_name(alias)} for alias, key in keys.items()]
+    endpoints = {
+        name: {"rest_url": server.rest_url, "ws_url": server.ws_url}
+        for name, server in (("hyperliquid", venues.hyperliquid), ("aster", venues.aster))
+    }
+    overrides = {
+        "accounts": accounts,
+        "venues": endpoints,
+        "monitor": {"listen": f"127.0.0.1:{port}"},
+        "portfolios": [{"id": "pair", "accounts": list(PAIR_ACCOUNTS)}],
+    }
+    return load(DEMO, environ={_key_name(alias): key.private_key for alias, key in keys.items()}, overrides=overrides)
+
+
+def _key_name(alias: str) -> str:
+    return f"{alias.upper()}_KEY"
 
 
 class Demo:
@@ -69,10 +122,9 @@ class Demo:
         # the lines below the table say it already
         logging.getLogger("marginwatch.alerts").addHandler(logging.NullHandler())
         logging.getLogger("marginwatch.alerts").propagate = False
-        _, venue = demo_desk(self.duration, scenario=self.scenario, context_interval=CONTEXTS_S, start_ms=time.time_ns() // 1_000_000)
-        server = HyperliquidServer(venue, autorun=False)
-        await server.start()
-        settings = demo_settings(server, self.scenario, self.port)
+        venues = Venues.of(self.scenario, self.duration)
+        await venues.start()
+        settings = demo_settings(venues, self.scenario, self.port)
         transports, poster = Transports.real(), HttpPoster()
         app = Application(
             settings, connector_factory(settings, transports, clock := SystemClock()), build_receivers(settings, poster), clock
@@ -80,39 +132,41 @@ class Demo:
         api = ApiServer(app, settings.monitor.host, settings.monitor.port)
         try:
             await api.start()
-            self.console.print(f"marginwatch demo: scenario {self.scenario}, {self.duration:.0f} s, simulated venue at {server.rest_url}")
+            where = f"hyperliquid at {venues.hyperliquid.rest_url}, aster at {venues.aster.rest_url}"
+            self.console.print(f"marginwatch demo: scenario {self.scenario}, {self.duration:.0f} s, simulated venues: {where}")
             await app.start()
             app.listeners.append(self._told)
-            await self._tell(app, api, server)
-            ended = app.results()
+            await self._tell(app, api, venues)
+            ended, picture = app.results(), screen(app, "how it ended")
         finally:
             await app.stop()
             await api.stop()
-            await server.stop()
+            await venues.stop()
             await poster.close()
             await transports.close()
+        self.console.print(picture)
         return self._summary(app, ended)
 
-    async def _tell(self, app: Application, api: ApiServer, server: HyperliquidServer) -> None:
+    async def _tell(self, app: Application, api: ApiServer, venues: Venues) -> None:
         self._started = time.monotonic()
         if not self.terminal:
             self._endpoints(api)
-            await self._steps(app, server, None)
+            await self._steps(app, venues, None)
             return
         with Live(self._screen(app, api), console=self.console, refresh_per_second=4, screen=False) as live:
-            await self._steps(app, server, lambda: live.update(self._screen(app, api)))
+            await self._steps(app, venues, lambda: live.update(self._screen(app, api)))
 
-    async def _steps(self, app: Application, server: HyperliquidServer, draw: Any) -> None:
+    async def _steps(self, app: Application, venues: Venues, draw: Any) -> None:
         before = time.monotonic()
         drawn = 0.0
         first: float | None = None
         while (now := time.monotonic()) - self._started < self.duration:
-            await server.step(max(now - before, 1e-3))
+            await venues.step(max(now - before, 1e-3))
             before = now
             self._note(app)
             if first is None and not app.unready():
                 first = time.monotonic() - self._started
-                self.console.print(f"first live ratio of every account {first:.1f} s after the venue opened")
+                self.console.print(f"first live ratio of every account {first:.1f} s after the venues opened")
             if draw is not None and now - drawn >= 0.25:
                 drawn = now
                 draw()
@@ -120,9 +174,8 @@ class Demo:
 
     def _screen(self, app: Application, api: ApiServer) -> Group:
         elapsed = time.monotonic() - self._started
-        levels = {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
         title = f"marginwatch demo  {self.scenario}  {elapsed:5.1f} / {self.duration:.0f} s   {api.url}{ENDPOINTS[3]}   {api.url}/metrics"
-        return Group(pool_table(app.results(), levels, title), self._lines.render())
+        return screen(app, title, self._lines)
 
     def _endpoints(self, api: ApiServer) -> None:
         for path in ENDPOINTS:
@@ -146,8 +199,6 @@ class Demo:
                 self.story.worst_difference = max(self.story.worst_difference, result.reported_difference)
 
     def _summary(self, app: Application, results: list[PoolResult]) -> int:
-        levels = {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
-        self.console.print(pool_table(results, levels, "how it ended"))
         for (account, pool), peak in sorted(self.story.peaks.items(), key=lambda item: -item[1])[:5]:
             self.console.print(f"  highest ratio {account}/{pool}: {percent(peak)}")
         seen = ", ".join(level.label for level in sorted(self.story.levels)) or "none"
@@ -158,7 +209,8 @@ class Demo:
             f"{1e6 * statistics.total_seconds / max(1, statistics.evaluations):.0f} us each; "
             f"largest difference from the venue's own figures {self.story.worst_difference:.1e}"
         )
-        well = all(result.valid and (result.margin_ratio or 0.0) < levels[result.account][0] for result in results)
+        warnings = {account.id: account.levels.warning for account in app.settings.accounts}
+        well = all(result.valid and (result.margin_ratio or 0.0) < warnings[result.account] for result in results)
         self.console.print(
             "every pool ended valid and below its warning level" if well else "NOT every pool ended valid and below its warning level"
         )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from connectors.events import FailureReason
+from connectors.model import PositionSide
 from kernels import distance, pool
 from monitor.book import Book
 from monitor.freshness import feeds_of
@@ -109,14 +110,22 @@ class Engine:
         common: dict[str, Any] = {
             "data_age_s": None if heard is None else (now_ns - heard) / 1e9,
             "reported_difference": difference,
-            "reconciled": None if difference is None and not spec.doubt else not spec.doubt and (difference or 0.0) <= self.tolerance,
+            "reconciled": self._is_reconciled(spec, difference),
             "stale": bool(stale),
             "failures": (*failures, *stale),
             "positions": len(spec.legs),
+            "model_error": spec.model_error,
+            "remedy": spec.remedy,
         }
         if failures:
             return self._without_value(spec, venue, account, common)
         return self._with_value(index, spec, venue, account, common, bool(stale), now_ns, measure)
+
+    def _is_reconciled(self, spec: PoolSpec, difference: float | None) -> bool | None:
+        if difference is None and not spec.doubt:
+            return None
+        tolerance = self.tolerance if spec.tolerance is None else spec.tolerance
+        return not spec.doubt and (difference or 0.0) <= tolerance
 
     def _stale(self, spec: PoolSpec, venue: str, account: str, now_ns: int) -> tuple[Failure, ...]:
         freshness = self.book.freshness
@@ -189,22 +198,20 @@ class Engine:
             if self._coin(leg.instrument) == coin:
                 marks[market.row(leg.instrument)] = 1.0
         for held in spec.collateral:
-            if market.asset_coin(venue, held.asset) == coin:
+            if market.asset_coin(venue, held.asset) == coin and not market.is_at_par(venue, held.asset):
                 assets[market.asset_row(venue, held.asset)] = 1.0
         return marks, assets
 
-    def liquidation_prices(self) -> dict[tuple[Scope, str], float]:
+    def liquidation_prices(self) -> dict[tuple[Scope, str, PositionSide], float]:
         """The venue's liquidation price of every position, other marks frozen; NaN where there is none."""
         book, arrays = self.book, self.arrays
         prices = np.full(arrays.positions.pool.shape[0], math.nan)
         pool.liquidation_prices(arrays.positions, book.market.tiers.arrays, book.market.prices, arrays.pools, arrays.margins, prices)
-        names = {book.market.row(leg.instrument): leg.instrument for spec in arrays.specs.values() for leg in spec.legs}
-        found = {}
-        for slot in np.flatnonzero(arrays.positions.pool >= 0):
-            scope = arrays.scopes.get(int(arrays.positions.pool[slot]))
-            if scope is not None:
-                found[(scope, names[int(arrays.positions.instrument[slot])])] = float(prices[slot])
-        return found
+        return {
+            (arrays.scopes[index], leg.instrument, leg.side): float(prices[slot])
+            for index, spec in arrays.specs.items()
+            for leg, slot in zip(spec.legs, arrays.position_slots(index), strict=True)
+        }
 
     def _without_value(self, spec: PoolSpec, venue: str, account: str, common: dict[str, Any]) -> PoolResult:
         return PoolResult(

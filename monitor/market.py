@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.events import BorrowReserve, BorrowReserves, Instruments, MarkPrices, SpotPrices
-from connectors.model import Instrument, MarginTier, Token
+from connectors.model import Instrument, MarginTier, PriceBasis, Token
 from kernels.pool import Prices, Tiers
 
 T = TypeVar("T", bound=np.generic)
@@ -65,6 +65,8 @@ class Market:
         """Per venue: ledger name -> settlement token number."""
         self.reserves: dict[tuple[str, str], BorrowReserve] = {}
         self.tiers = TierTables()
+        self.revision = 0
+        """How often reference data were loaded: what was derived from them holds while this stays."""
         self._rows: dict[str, int] = {}
         self._mark = np.full(64, math.nan)
         self._moved = np.zeros(64, np.bool_)
@@ -72,11 +74,14 @@ class Market:
         self._by_delta: set[int] = set()
         self.index = np.full(64, math.nan)
         self.funding = np.full(64, math.nan)
+        self.funding_time = np.zeros(64, np.int64)
+        """The next funding time as last told, the venue's ms; 0 unknown."""
         self._asset_rows: dict[tuple[str, str], int] = {}
         self._asset_price = np.full(8, math.nan)
         self._asset_moved = np.zeros(8, np.bool_)
         self._spot: dict[tuple[str, str], float] = {}
         self._perpetual_of: dict[tuple[str, str], str] = {}
+        self._basis: dict[tuple[str, str], PriceBasis] = {}
 
     @property
     def prices(self) -> Prices:
@@ -93,7 +98,12 @@ class Market:
             self._moved = grown(self._moved, row + 1, False)
             self.index = grown(self.index, row + 1, math.nan)
             self.funding = grown(self.funding, row + 1, math.nan)
+            self.funding_time = grown(self.funding_time, row + 1, 0)
         return row
+
+    def known_row(self, instrument: str) -> int | None:
+        """Row of an instrument; None while no venue has told anything of it."""
+        return self._rows.get(instrument)
 
     def mark(self, instrument: str) -> float:
         """Last mark, NaN while unknown."""
@@ -113,7 +123,7 @@ class Market:
         return row
 
     def asset_price(self, venue: str, asset: str) -> float:
-        """Estimated borrow price of a collateral asset, NaN while unknown (see `_estimate`)."""
+        """What a venue values a unit of a collateral asset at, by the token's `basis`; NaN while unknown."""
         row = self.asset_row(venue, asset)  # which may replace the array
         return float(self._asset_price[row])
 
@@ -131,9 +141,14 @@ class Market:
         return next((token.coin for token in self.tokens.values() if token.venue == venue and token.asset == asset), asset)
 
     def perpetual_of(self, venue: str, asset: str) -> str | None:
-        """The main perpetual of a collateral asset's coin, whose mark helps to price it; None without one."""
+        """The perpetual that helps to price a collateral asset: its token's own, else the main one of its coin; None without one."""
         self.asset_row(venue, asset)
         return self._perpetual_of.get((venue, asset))
+
+    def is_at_par(self, venue: str, asset: str) -> bool:
+        """Whether a venue values a collateral asset at 1 and moves it with no price."""
+        self.asset_row(venue, asset)
+        return self._basis[venue, asset] is PriceBasis.PAR
 
     def load(self, event: Instruments) -> None:
         """Replace a venue's reference data; marks stay."""
@@ -142,13 +157,19 @@ class Market:
         self.instruments.update({instrument.id: instrument for instrument in event.instruments})
         self.tokens.update({(token.venue, token.token): token for token in event.tokens})
         self.sections[event.venue] = dict(event.sections)
+        self.revision += 1
         for key in self._asset_rows:
             self._link(key)
             self._estimate(key)
 
     def apply_marks(self, event: MarkPrices) -> None:
-        """Write marks, index prices and funding rates; flags the rows whose mark moved. NaN leaves an index or rate as it is."""
-        if len(event.instruments) != len(event.marks) or len(event.marks) != len(event.indices) or len(event.marks) != len(event.funding):
+        """Write marks, index prices, funding rates and times; flags the rows whose mark moved.
+
+        NaN leaves an index or a rate as it is, 0 a funding time.
+        """
+        times = event.funding_times
+        lengths = {len(column) for column in (event.instruments, event.marks, event.indices, event.funding, times) if column is not None}
+        if len(lengths) > 1:
             raise ValueError(f"marks of {event.venue} with columns of different length: a connector's defect")
         for name in event.instruments:
             if name not in self._rows:
@@ -162,6 +183,9 @@ class Market:
         for column, told in ((self.index, event.indices), (self.funding, event.funding)):
             values = np.array(told, np.float64)
             column[rows] = np.where(np.isnan(values), column[rows], values)
+        if times is not None:
+            told_ms = np.array(times, np.int64)
+            self.funding_time[rows] = np.where(told_ms == 0, self.funding_time[rows], told_ms)
         if event.delta:
             self._by_delta.update(rows.tolist())
         for key in self._asset_rows:
@@ -212,6 +236,13 @@ class Market:
 
     def _link(self, key: tuple[str, str]) -> None:
         venue, asset = key
+        token = next((token for token in self.tokens.values() if token.venue == venue and token.asset == asset), None)
+        self._basis[key] = PriceBasis.MEDIAN if token is None else token.basis
+        if token is not None and token.basis is not PriceBasis.MEDIAN:
+            self._perpetual_of.pop(key, None)
+            if token.basis is PriceBasis.INDEX and token.perpetual is not None:
+                self._perpetual_of[key] = token.perpetual
+            return
         coin = self.asset_coin(venue, asset)
         perpetual = next((i.id for i in self._main_perpetuals(venue) if i.coin == coin and i.multiplier == 1.0), None)
         if perpetual is None:
@@ -222,21 +253,24 @@ class Market:
         return (i for i in self.instruments.values() if i.venue == venue and i.section == "" and not i.delisted)
 
     def _estimate(self, key: tuple[str, str]) -> None:
+        perpetual = self._perpetual_of.get(key)
+        if self._basis[key] is PriceBasis.MEDIAN:
+            price = self._median(key, perpetual)
+        else:
+            price = 1.0 if self._basis[key] is PriceBasis.PAR else math.nan if perpetual is None else float(self.index[self.row(perpetual)])
+        row = self._asset_rows[key]
+        if not math.isnan(price) and price != self._asset_price[row]:
+            self._asset_price[row] = price
+            self._asset_moved[row] = True
+
+    def _median(self, key: tuple[str, str], perpetual: str | None) -> float:
         # Hyperliquid's borrow price is the median of its spot price, perpetual mark and oracle; what is missing is left out,
         # and the published oracle price of the lending pool stands in when nothing is live.
-        perpetual = self._perpetual_of.get(key)
         sources = [self._spot.get(key, math.nan)]
         if perpetual is not None:
             row = self.row(perpetual)
             sources += [float(self._mark[row]), float(self.index[row])]
         live = [price for price in sources if price > 0]
         if live:
-            price = median(live)
-        elif key in self.reserves:
-            price = self.reserves[key].oracle_price
-        else:
-            return
-        row = self._asset_rows[key]
-        if price != self._asset_price[row]:
-            self._asset_price[row] = price
-            self._asset_moved[row] = True
+            return median(live)
+        return self.reserves[key].oracle_price if key in self.reserves else math.nan

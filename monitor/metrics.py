@@ -1,8 +1,8 @@
 """Prometheus metrics: a collector over the last results, rendered off the event loop.
 
 Prefix `marginwatch_`, base units, components beside ratios, timestamps instead of ages; labels carry aliases only. Money is
-in the pool's own token, counted as USD where that token is USDC; pools in other tokens have no `_usd` series until a rate
-for them is known. A figure that cannot be given has no sample: `marginwatch_account_valid` 0 and
+in USD: the pool's token at what `[fx]` says it is worth, or at 1 where it is one of DOLLARS; pools in other tokens have no `_usd`
+series. A figure that cannot be given has no sample: `marginwatch_account_valid` 0 and
 `marginwatch_account_failure_info` say so.
 """
 
@@ -19,11 +19,15 @@ from prometheus_client.registry import CollectorRegistry
 
 from connectors.events import FeedStatus
 from monitor.app import SECOND_NS, Application
+from monitor.funding import PoolFunding
 from monitor.margin.result import PoolResult
-from monitor.status import clock_offset_s
+from monitor.pool_arrays import Scope
+from monitor.status import clock_offset_s, funding_of
 from monitor.stress.metrics import StressCollector
 
 POOL = ("venue", "account", "pool")
+DOLLARS = frozenset({"USD", "USDC", "USDT", "USD1"})
+"""What counts as USD where `[fx]` does not say what it is worth."""
 FEED = ("venue", "feed", "account")
 
 
@@ -61,6 +65,12 @@ _GAUGES = (
         unsure=lambda r: r.reconciled is False,
     ),
     _Gauge("account_level", "0 ok, 1 warning, 2 critical, 3 liquidation; absent while unknown.", lambda r: float(r.level)),
+    _Gauge(
+        "account_model_error_ratio",
+        "Collateral by our ratios against the venue's total (multi-assets mode).",
+        lambda r: r.model_error,
+        unsure=lambda r: True,
+    ),
     _Gauge("venue_reported_difference_ratio", "Largest relative difference from the venue's figures.", lambda r: r.reported_difference),
 )
 
@@ -75,6 +85,7 @@ class Collector:
     def __init__(self, app: Application) -> None:
         self._app = app
         self._results: list[PoolResult] = []
+        self._funding: dict[Scope, PoolFunding] = {}
         self._connectors: list[tuple[str, dict[str, Any]]] = []
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -83,11 +94,13 @@ class Collector:
     def snapshot(self) -> None:
         """Take what the next `collect` renders."""
         self._results = self._app.results()
+        self._funding = funding_of(self._app, self._results)
         self._connectors = [(connector.venue, connector.describe()) for connector in self._app.connectors]
 
     def collect(self) -> Iterator[Metric]:
         """The metric families; see the module docstring."""
         yield from self._pools()
+        yield from self._next_funding()
         yield from self._levels()
         yield from self._feeds()
         yield from self._monitor()
@@ -98,8 +111,9 @@ class Collector:
             family = GaugeMetricFamily(f"marginwatch_{gauge.name}", gauge.text, labels=POOL)
             for result in self._results:
                 value = gauge.value(result)
-                if value is not None and (result.valid or gauge.unsure(result)) and not (gauge.money and result.asset != "USDC"):
-                    family.add_metric(result.scope, value)
+                rate = self._usd_per(result.asset) if gauge.money else 1.0
+                if value is not None and rate is not None and (result.valid or gauge.unsure(result)):
+                    family.add_metric(result.scope, value * rate)
             yield family
         failures = GaugeMetricFamily(
             "marginwatch_account_failure_info", "Why the pool has no figure: 1 for each reason.", labels=(*POOL, "reason")
@@ -108,6 +122,25 @@ class Collector:
             for reason in sorted({failure.reason.value for failure in result.failures}):
                 failures.add_metric((*result.scope, reason), 1.0)
         yield failures
+
+    def _next_funding(self) -> Iterable[Metric]:
+        amounts = GaugeMetricFamily(
+            "marginwatch_account_next_funding_usd", "What the pool receives (> 0) or pays at its next funding time.", labels=POOL
+        )
+        times = GaugeMetricFamily("marginwatch_account_next_funding_timestamp_seconds", "When that is, on the venue's clock.", labels=POOL)
+        for result in self._results:
+            funding = self._funding.get(result.scope)
+            if funding is None or not result.valid:
+                continue
+            rate = self._usd_per(result.asset)
+            if funding.amount is not None and rate is not None:
+                amounts.add_metric(result.scope, funding.amount * rate)
+            if funding.time_ms is not None:
+                times.add_metric(result.scope, funding.time_ms / 1000)
+        yield from (amounts, times)
+
+    def _usd_per(self, asset: str) -> float | None:
+        return self._app.settings.fx.get(asset, 1.0 if asset in DOLLARS else None)
 
     def _levels(self) -> Iterable[Metric]:
         thresholds = GaugeMetricFamily("marginwatch_level_threshold_ratio", "Ratio at which a level begins.", labels=("account", "level"))
@@ -131,7 +164,17 @@ class Collector:
         for (venue, feed, account), heard_ns in list(app.book.freshness.heard_ns.items()):
             heard.add_metric((venue, feed, account or ""), wall - (now - heard_ns) / SECOND_NS)
         yield heard
+        yield from self._keys()
         yield from self._connections()
+
+    def _keys(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "marginwatch_account_key_expiry_timestamp_seconds", "When the key that reads the account expires.", labels=("venue", "account")
+        )
+        for (venue, account), key in list(self._app.book.keys.items()):
+            if key.expires_ms is not None:
+                family.add_metric((venue, account), key.expires_ms / 1000)
+        yield family
 
     def _connections(self) -> Iterable[Metric]:
         labels = ("venue", "connection")

@@ -104,6 +104,10 @@ class PoolArrays:
         """The pool row of a scope; KeyError when it has none."""
         return self._rows[scope]
 
+    def position_slots(self, pool: int) -> list[int]:
+        """Position slots of a pool, in the order of its legs."""
+        return self._slots[pool][0]
+
     def write(self, scope: Scope, spec: PoolSpec, cuts: Sequence[float]) -> None:
         """Write one pool, replacing what its scope held; it is evaluated at the next call of the kernel."""
         pool = self._rows.get(scope)

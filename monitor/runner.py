@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 
 from config.settings import Settings
@@ -20,7 +20,8 @@ from monitor.alerts.build import build_receivers
 from monitor.alerts.http import HttpPoster
 from monitor.alerts.policy import Notification
 from monitor.app import Application
-from monitor.terminal import AlertLines, pool_table
+from monitor.screen import screen
+from monitor.terminal import AlertLines
 from monitor.venues import Transports, connector_factory
 from monitor.web.server import ApiServer
 
@@ -100,8 +101,7 @@ async def _show(app: Application) -> None:
         lines.add(time.strftime("%H:%M:%S"), notification)
 
     app.listeners.append(told)
-    levels = {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
-            live.update(Group(pool_table(app.results(), levels, "marginwatch"), lines.render()), refresh=True)
+            live.update(screen(app, "marginwatch", lines), refresh=True)
             await asyncio.sleep(REDRAW_S)

@@ -11,6 +11,7 @@ what is merely unknown is None or absent and becomes a typed failure of the marg
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -70,7 +71,9 @@ def _plain(value: object) -> object:
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, str):
         return int(value) if _WHOLE.fullmatch(value) else _decimal(value)
-    return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected finite numbers, got {value}")
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def _known(value: object) -> object:
@@ -94,11 +97,31 @@ Names = Annotated[tuple[Name, ...], Field(strict=False)]
 TierRow = Annotated[tuple[NotNegative, Share, NotNegative], BeforeValidator(_tier)]
 
 
+class FundingTermsRow(Table):
+    """What a perpetual pays next: `rate` is a fraction per funding time, paid every `interval_h` hours, next at `next_time_ms`.
+
+    `price`, per 1 coin, is what the venue multiplies the rate with where that is not the mark (Hyperliquid: the oracle price).
+    None is unknown; without a next time it is the next whole multiple of the interval.
+    """
+
+    rate: Number | None = None
+    interval_h: Positive | None = None
+    next_time_ms: TimeMs | None = Field(default=None, alias="next_time")
+    price: Positive | None = None
+
+    @field_validator("rate")
+    @classmethod
+    def _a_fraction(cls, rate: float | None) -> float | None:
+        if rate is not None and not -1 < rate < 1:
+            raise ValueError(f"expected a fraction, 0.0001 for 0.01 %, got {rate:g}; is it in per cent?")
+        return rate
+
+
 class InstrumentRow(Table):
     """One contract, per 1 coin. `expiry_ms`, `strike`, `option_type`, `forward` and `iv` are for what expires.
 
     `mark` is in the settlement asset; None: unknown. `tiers` are (lower bound of notional, maintenance rate, deduction).
-    An `iv` of 0 or less is unknown: None.
+    An `iv` of 0 or less is unknown: None. `funding` is for perpetuals; None: not told.
     """
 
     id: Name
@@ -114,6 +137,7 @@ class InstrumentRow(Table):
     iv: Number | None = None
     tiers: Annotated[tuple[TierRow, ...], Field(strict=False)] = ()
     max_leverage: NotNegative | None = None
+    funding: FundingTermsRow | None = None
 
     @field_validator("iv")
     @classmethod
@@ -131,12 +155,21 @@ class InstrumentRow(Table):
 
 
 class CollateralRow(Table):
-    """Collateral of a pool: `ratio` is the share of its live price that counts; `price` None: unknown."""
+    """Collateral of a pool: `ratio` is the share of its live price that counts; `price` None: unknown.
+
+    A negative `amount` is a debt, which may count with more than its price.
+    """
 
     asset: Name
     amount: Number
     price: NotNegative | None = None
-    ratio: Share
+    ratio: NotNegative
+
+    @model_validator(mode="after")
+    def _a_share(self) -> Self:
+        if self.ratio > 1 and self.amount >= 0:
+            raise problems_error([Problem("ratio", f"expected a number of at most 1, got number {self.ratio:g}")])
+        return self
 
 
 class PoolRow(Table):
@@ -318,6 +351,9 @@ def _kind_problems(row: InstrumentRow) -> Iterator[Problem]:
                 yield Problem(key, f'a {row.kind} has none; remove it or correct "kind"')
         if row.mark == 0:
             yield Problem("mark", "expected a number greater than 0, or null where it is unknown, got 0")
+    if row.kind != "perpetual" and row.funding is not None:
+        article = "an" if row.kind == "option" else "a"
+        yield Problem("funding", f'{article} {row.kind} pays none; remove it or correct "kind"')
     if row.inverse and row.kind not in ("perpetual", "future"):
         yield Problem("inverse", f"only a perpetual or a future can be inverse, and this is {row.kind}; remove it or correct the kind")
     bounds = [bound for bound, _, _ in row.tiers]

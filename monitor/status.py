@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.errors import masked
-from connectors.events import FeedState
+from connectors.events import FeedState, KeyState
 from monitor.alerts.policy import AlertState, Notification
 from monitor.alerts.text import render
 from monitor.app import SECOND_NS, Application
-from monitor.margin.result import PoolResult
+from monitor.desk import DeskView
+from monitor.funding import FundingRow, PoolFunding, next_funding
+from monitor.margin.result import Failure, PoolResult
+from monitor.pool_arrays import Scope
+from monitor.report.plain import plain
+from monitor.report.venue_sections import view_document
 
 VERSION = 1
 
@@ -19,6 +25,7 @@ def status(app: Application) -> dict[str, Any]:
     """The whole program at one instant: readiness, accounts in short, feeds, firing alerts, connectors, timings."""
     now_ns = app.clock.monotonic_ns()
     results = app.results()
+    funding = funding_of(app, results)
     unready = app.unready()
     return {
         "version": VERSION,
@@ -26,7 +33,8 @@ def status(app: Application) -> dict[str, Any]:
         "ready": not unready,
         "unready": unready,
         "started_ms": app.started_ms,
-        "pools": [pool_document(result) for result in results],
+        "pools": [pool_document(result, funding.get(result.scope)) for result in results],
+        "portfolios": [_portfolio(view) for view in app.desk_views],
         "alerts": [_alert(app, state) for state in app.policy.firing()],
         "feeds": [_feed(state, now_ns) for state in app.book.freshness.feeds.values()],
         "connectors": [{"venue": connector.venue, **connector.describe()} for connector in app.connectors],
@@ -55,12 +63,25 @@ def clock_offset_s(app: Application, venue: str) -> float:
     return said.time_ms / 1000 - (app.clock.time_ms() / 1000 - heard_s)
 
 
+def venue_time_ms(app: Application, venue: str) -> int:
+    """The time on the venue's clock now, ms; on ours while the venue has not told its own."""
+    offset_s = clock_offset_s(app, venue) if venue in app.book.venue_status else 0.0
+    return app.clock.time_ms() + round(1000 * offset_s)
+
+
+def funding_of(app: Application, results: Sequence[PoolResult]) -> dict[Scope, PoolFunding]:
+    """The next funding of every pool that holds perpetuals; `results` are the application's own of this instant."""
+    return next_funding(app.engine, results, lambda venue: venue_time_ms(app, venue))
+
+
 def accounts(app: Application) -> dict[str, Any]:
     """Every account with its pools and positions, its levels and its tags."""
-    held = _positions(app)
+    results = app.results()
+    funding = funding_of(app, results)
+    held = _positions(app, funding)
     pools: dict[str, list[dict[str, Any]]] = {}
-    for result in app.results():
-        pools.setdefault(result.account, []).append(pool_document(result))
+    for result in results:
+        pools.setdefault(result.account, []).append(pool_document(result, funding.get(result.scope)))
     return {
         "version": VERSION,
         "as_of_ms": app.clock.time_ms(),
@@ -74,6 +95,7 @@ def accounts(app: Application) -> dict[str, Any]:
                 "margin_ratio": _worst(pools.get(account.id, [])),
                 "pools": pools.get(account.id, []),
                 "positions": held.get((account.venue, account.id), []),
+                "key": _key(app.book.keys.get((account.venue, account.id))),
                 "resting_orders": sum(len(told.orders) for told in app.book.orders.get((account.venue, account.id), {}).values()),
             }
             for account in app.settings.accounts
@@ -81,30 +103,72 @@ def accounts(app: Application) -> dict[str, Any]:
     }
 
 
-def _positions(app: Application) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def _positions(app: Application, funding: Mapping[Scope, PoolFunding]) -> dict[tuple[str, str], list[dict[str, Any]]]:
     # quantities and prices in the venue's own contract unit, as its own pages show them
     engine, market = app.engine, app.book.market
     liquidation = engine.liquidation_prices()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for index, spec in engine.arrays.specs.items():
         scope = engine.arrays.scopes[index]
+        paid = {(row.instrument, row.side): row for row in funding[scope].rows} if scope in funding else {}
+        told = app.book.adl.get(scope[:2])
         for leg in spec.legs:
             mark = market.mark(leg.instrument)
             row = {
                 "pool": spec.name,
                 "instrument": leg.instrument,
+                "side": leg.side.value,
                 "quantity": leg.quantity,
                 "mark": _number(mark),
                 "notional": _number(abs(leg.quantity) * mark),
                 "leverage": leg.leverage or None,
-                "liquidation_price": _number(liquidation.get((scope, leg.instrument))),
+                "liquidation_price": _number(liquidation.get((scope, leg.instrument, leg.side))),
+                "adl_quantile": None if told is None else told.quantiles.get((leg.instrument, leg.side)),
+                "funding": _payment(paid.get((leg.instrument, leg.side))),
             }
             found.setdefault(scope[:2], []).append(row)
     return found
 
 
-def pool_document(result: PoolResult) -> dict[str, Any]:
-    """One pool; infinity is the string "Infinity", null means unknown (spec: report format)."""
+def _key(state: KeyState | None) -> dict[str, Any] | None:
+    if state is None:
+        return None
+    return {"expires_ms": state.expires_ms, "rights": list(state.rights), "warning": masked(state.warning)}
+
+
+def _payment(row: FundingRow | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {
+        "rate": row.rate,
+        "time_ms": row.time_ms,
+        "amount": row.amount,
+        "as_last_told": row.as_last_told,
+        "failure": None if row.failure is None else _failure(row.failure),
+    }
+
+
+def _next_funding(funding: PoolFunding | None) -> dict[str, Any] | None:
+    if funding is None:
+        return None
+    return {
+        "time_ms": funding.time_ms,
+        "amount": funding.amount,
+        "ratio_after": _number(funding.ratio_after),
+        "as_last_told": funding.as_last_told,
+        "failures": [_failure(failure) for failure in funding.failures],
+    }
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {"reason": failure.reason.value, "detail": masked(failure.detail)}
+
+
+def pool_document(result: PoolResult, funding: PoolFunding | None = None) -> dict[str, Any]:
+    """One pool; infinity is the string "Infinity", null means unknown (spec: report format).
+
+    `next_funding` is null for a pool without perpetuals; its `amount`, received > 0, is in the pool's `asset`.
+    """
     return {
         "venue": result.venue,
         "account": result.account,
@@ -113,7 +177,7 @@ def pool_document(result: PoolResult) -> dict[str, Any]:
         "mode": result.mode,
         "asset": result.asset,
         "status": "ok" if not result.failures else "failed",
-        "failures": [{"reason": failure.reason.value, "detail": masked(failure.detail)} for failure in result.failures],
+        "failures": [_failure(failure) for failure in result.failures],
         "level": result.level.label if result.margin_ratio is not None else None,
         "margin_ratio": _number(result.margin_ratio),
         "last_margin_ratio": _number(result.last_margin_ratio),
@@ -133,6 +197,8 @@ def pool_document(result: PoolResult) -> dict[str, Any]:
         "stale": result.stale,
         "reconciled": result.reconciled,
         "reported_difference": _number(result.reported_difference),
+        "model_error": _number(result.model_error),
+        "next_funding": _next_funding(funding),
     }
 
 
@@ -151,6 +217,25 @@ def notification_document(app: Application, notification: Notification) -> dict[
         "ratio": _number(notification.ratio),
         "text": render(notification).title,
     }
+
+
+def _portfolio(view: DeskView) -> dict[str, Any]:
+    result = view.result
+    figures = ("equity", "maintenance_margin", "initial_margin", "margin_ratio", "excess")
+    found: dict[str, Any] = plain(
+        {
+            "id": view.portfolio,
+            "as_of_ms": view.as_of_ms,
+            "status": "failed" if view.failures or result is None else "ok",
+            "failures": [_failure(failure) for failure in view.failures],
+            **{name: None if result is None else getattr(result, name) for name in figures},
+            "cross_maintenance_margin": view.cross_maintenance_margin,
+            "saving": view.saving,
+            "venues": None if view.venues is None else view_document(view.venues),
+            "not_to_be_relied_on": list(view.reasons),
+        }
+    )
+    return found
 
 
 def _together(pools: list[dict[str, Any]]) -> str:

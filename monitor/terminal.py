@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -13,9 +14,11 @@ from rich.text import Text
 
 from monitor.alerts.policy import Change, Notification
 from monitor.alerts.text import render
+from monitor.funding import PoolFunding
 from monitor.margin.result import Level, PoolResult
+from monitor.pool_arrays import Scope
 
-BAR = 24
+BAR = 12
 FULL = 1.2
 """Ratio at the right end of the bar."""
 
@@ -34,12 +37,13 @@ def short(value: float | None) -> str:
     return f"{value:.2f}"
 
 
-def percent(ratio: float | None) -> str:
-    """A ratio in percent with one decimal; a dash when unknown."""
+def percent(ratio: float | None, decimals: int = 1) -> str:
+    """A ratio in percent; a dash when unknown."""
     if ratio is None:
         return "-"
     # cut, as in alerts: never rounded up to a level it has not reached
-    return f"{math.floor(1000 * ratio + 1e-9) / 10:.1f}%" if math.isfinite(ratio) else "inf"
+    size = 10.0**decimals
+    return f"{math.floor(100 * size * ratio + 1e-9) / size:.{decimals}f}%" if math.isfinite(ratio) else "inf"
 
 
 def bar(ratio: float | None, levels: Sequence[float], style: str) -> Text:
@@ -53,18 +57,48 @@ def bar(ratio: float | None, levels: Sequence[float], style: str) -> Text:
     return text
 
 
-def pool_table(results: Sequence[PoolResult], levels: Mapping[str, Sequence[float]], title: str) -> Table:
-    """The table of all pools, in the order given."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for heading in ("account", "pool", "mode", "equity", "maintenance", "ratio", "0", "level", "to safety", "age", "worst position"):
-        right = heading in ("equity", "maintenance", "ratio", "to safety", "age")
-        table.add_column("0 to 120 %, | levels" if heading == "0" else heading, justify="right" if right else "left", no_wrap=True)
+def funding_text(funding: PoolFunding | None, *, known: bool = True) -> str:
+    """`-1.2k 14:00 -> 61%`: what a pool receives (+) or pays next, when (UTC), and its ratio after it; a dash for what is unknown.
+
+    Empty for a pool that holds no perpetuals. Not `known`: in brackets, as it was known last.
+    """
+    if funding is None:
+        return ""
+    when = "-" if funding.time_ms is None else f"{datetime.fromtimestamp(funding.time_ms / 1000, UTC):%H:%M}"
+    paid = f"{_amount(funding.amount)} {when}"
+    if not known:
+        return f"({paid})"
+    return paid if funding.ratio_after is None else f"{paid} -> {percent(funding.ratio_after, 0)}"
+
+
+def _amount(value: float | None) -> str:
+    if value is None:
+        return "-"
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:+.1f}{letter}"
+    return f"{value:+.1f}" if abs(value) >= 1 or value == 0 else f"{value:+.2f}"
+
+
+def pool_table(
+    results: Sequence[PoolResult], levels: Mapping[str, Sequence[float]], title: str, funding: Mapping[Scope, PoolFunding] | None = None
+) -> Table:
+    """The table of all pools, in the order given, with the next funding of those that are in `funding`."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, expand=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right" if heading in _RIGHT else "left", no_wrap=True)
     for result in results:
-        table.add_row(*_row(result, levels.get(result.account, (0.85, 0.90, 1.0))))
+        table.add_row(*_row(result, levels.get(result.account, (0.85, 0.90, 1.0)), (funding or {}).get(result.scope)))
     return table
 
 
-def _row(result: PoolResult, levels: Sequence[float]) -> list[RenderableType]:
+_HEADINGS = (
+    "account", "pool", "mode", "equity", "maint.", "ratio", "0..120 %", "level", "to safety", "funding, UTC", "age", "worst position",
+)  # fmt: skip
+_RIGHT = frozenset({"equity", "maint.", "ratio", "to safety", "age"})
+
+
+def _row(result: PoolResult, levels: Sequence[float], funding: PoolFunding | None) -> list[RenderableType]:
     style = STYLES.get(result.level, "green")
     state = Text(result.level.label, style=style)
     ratio = result.margin_ratio
@@ -87,13 +121,14 @@ def _row(result: PoolResult, levels: Sequence[float]) -> list[RenderableType]:
     return [
         result.account,
         result.pool,
-        result.mode,
+        result.mode.removesuffix("_margin").removesuffix("_assets").removesuffix("_asset"),
         known(f"{short(result.equity)} {result.asset}" if result.equity is not None else "-"),
         known(short(result.maintenance_margin)),
         Text(known(percent(ratio)), style=style),
         bar(ratio, levels, style),
         state,
         known(short(result.cash_to_safety)),
+        funding_text(funding, known=result.margin_ratio is not None),
         age,
         worst,
     ]
@@ -125,6 +160,12 @@ def alert_line(stamp: str, notification: Notification) -> Text:
     return line
 
 
-def show(console: Console, results: Sequence[PoolResult], levels: Mapping[str, Sequence[float]], title: str) -> None:
+def show(
+    console: Console,
+    results: Sequence[PoolResult],
+    levels: Mapping[str, Sequence[float]],
+    title: str,
+    funding: Mapping[Scope, PoolFunding] | None = None,
+) -> None:
     """Print the table once."""
-    console.print(pool_table(results, levels, title))
+    console.print(pool_table(results, levels, title, funding))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from config.accounts import AccountSettings
 from config.settings import Settings
+from connectors.aster.connector import AsterConnector
+from connectors.aster.settings import AgentKey, AsterAccountRef, AsterConfig, HmacKey
 from connectors.clock import Clock
 from connectors.events import Event
 from connectors.hyperliquid.connector import HyperliquidConnector
@@ -15,20 +19,25 @@ from connectors.hyperliquid.settings import AccountRef, FeedLimits, HyperliquidC
 from connectors.ratelimit import Budget
 from connectors.transport import AiohttpTransport, HttpTransport, WebSocketsTransport, WebSocketTransport
 from monitor.app import Connector, ConnectorFactory
-from monitor.margin.hyperliquid import VENUE
+from monitor.margin.aster import VENUE as ASTER
+from monitor.margin.configured import aster_collateral
+from monitor.margin.hyperliquid import VENUE as HYPERLIQUID
+
+PING_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Transports:
-    """The two seams to the network. `close` after the connectors stopped."""
+    """The seams to the network; `pinging` is for streams without a heartbeat of their own. `close` after the connectors stopped."""
 
     http: HttpTransport
     websocket: WebSocketTransport
+    pinging: WebSocketTransport
 
     @classmethod
     def real(cls) -> Transports:
         """Sockets of this machine."""
-        return cls(AiohttpTransport(), WebSocketsTransport())
+        return cls(AiohttpTransport(), WebSocketsTransport(), WebSocketsTransport(ping_interval_s=PING_S))
 
     async def close(self) -> None:
         """Release pooled HTTP connections."""
@@ -55,13 +64,13 @@ def hyperliquid_config(settings: Settings) -> HyperliquidConfig:
 
 def hyperliquid_accounts(settings: Settings) -> list[AccountRef]:
     """The configured Hyperliquid accounts."""
-    return [AccountRef(account.id, account.address, account.mode) for account in settings.accounts if account.venue == VENUE]
+    return [AccountRef(account.id, account.address, account.mode) for account in settings.accounts if account.venue == HYPERLIQUID]
 
 
 def hyperliquid_budget(settings: Settings, clock: Clock) -> Budget:
     """The configured share of this address's request budget."""
     config = hyperliquid_config(settings)
-    return Budget(VENUE, config.budget_limits(), config.ip_budget_share, clock)
+    return Budget(HYPERLIQUID, config.budget_limits(), config.ip_budget_share, clock)
 
 
 def hyperliquid_rest(settings: Settings, transports: Transports, budget: Budget, clock: Clock) -> HyperliquidRest:
@@ -69,20 +78,53 @@ def hyperliquid_rest(settings: Settings, transports: Transports, budget: Budget,
     return HyperliquidRest(transports.http, hyperliquid_config(settings).rest_url, budget, clock)
 
 
+def aster_config(settings: Settings) -> AsterConfig:
+    """The connector's own configuration of the Aster venue. Raises ConfigError for collateral ratios that make no sense."""
+    venue, table = settings.venues.aster, aster_collateral(settings)
+    return AsterConfig(
+        rest_url=venue.rest_endpoint,
+        ws_url=venue.ws_endpoint,
+        chain_id=venue.chain_id,
+        ip_budget_share=venue.ip_budget_share,
+        reconcile_s=venue.reconcile_interval_s,
+        fast_reconcile_s=venue.fast_reconcile_interval_s,
+        poll_s=venue.poll_interval_s,
+        marks_stale_s=venue.marks_stale_after_s,
+        collateral=table.coins,
+        par=table.par,
+    )
+
+
+def aster_accounts(settings: Settings) -> list[AsterAccountRef]:
+    """The configured Aster accounts, with the keys to read them."""
+    return [aster_account(account) for account in settings.accounts if account.venue == ASTER]
+
+
+def aster_account(account: AccountSettings) -> AsterAccountRef:
+    """One configured Aster account."""
+    return AsterAccountRef(account.id, account.address or None, _credential(account), account.allow_unsafe_key)
+
+
+def _credential(account: AccountSettings) -> AgentKey | HmacKey:
+    if account.agent_key is not None:
+        return AgentKey(account.agent_key.reveal())
+    if account.api_key is None or account.api_secret is None:
+        raise RuntimeError(f"account {account.id} was never validated: it has no key")
+    return HmacKey(account.api_key.reveal(), account.api_secret.reveal())
+
+
 def connector_factory(settings: Settings, transports: Transports, clock: Clock) -> ConnectorFactory:
-    """What `Application` builds its connectors with."""
+    """What `Application` builds its connectors with: one for each venue that has an account."""
 
     def build(sink: Callable[[list[Event]], None]) -> Sequence[Connector]:
-        return [
-            HyperliquidConnector(
-                hyperliquid_config(settings),
-                hyperliquid_accounts(settings),
-                http=transports.http,
-                websocket=transports.websocket,
-                clock=clock,
-                random=random.Random(),
-                sink=sink,
-            )
-        ]
+        common: dict[str, Any] = {"http": transports.http, "clock": clock, "random": random.Random(), "sink": sink}
+        found: list[Connector] = []
+        venues = {account.venue for account in settings.accounts}
+        if HYPERLIQUID in venues:
+            config, accounts = hyperliquid_config(settings), hyperliquid_accounts(settings)
+            found.append(HyperliquidConnector(config, accounts, websocket=transports.websocket, **common))
+        if ASTER in venues:
+            found.append(AsterConnector(aster_config(settings), aster_accounts(settings), websocket=transports.pinging, **common))
+        return found
 
     return build

@@ -7,15 +7,18 @@ account, `make parity` for every recorded one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from connectors.events import AccountSnapshot, BorrowReserves, Instruments, MarkPrices, SpotPrices
-from connectors.model import Order, Position, Section
-from monitor.book import AccountEntry, Book
+from connectors.events import AccountSnapshot, BorrowReserves, Event, FuturesSnapshot, Instruments, MarkPrices, SpotPrices
+from connectors.model import Order, Position, PositionSide, Section
+from monitor.book import AccountEntry, AccountMethod, Book
 from monitor.engine import Engine
+from monitor.margin import aster
 from monitor.margin.hyperliquid import VENUE, HyperliquidAccount, HyperliquidRules
 from monitor.margin.pools import PoolSpec
-from monitor.margin.result import PoolResult
+from monitor.margin.result import PoolKind, PoolResult
+from monitor.reconcile import TOLERANCE
 
 ANCHORS = {
     "maintenance_margin": "positions, margin tables",
@@ -27,6 +30,9 @@ ANCHORS = {
     "withdrawable": "cash, positions, orders",
 }
 """What each computed figure rests on; never the figure it is compared with."""
+
+VALUATION = "wallets, indexes, collateral ratios"
+"""The same for the equity of Aster's multi-assets mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Row:
     positions: int
     size: float = 0.0
     move: float = 0.0
+    tolerance: float = TOLERANCE
+    """Relative difference up to which both are taken to say the same."""
 
     @property
     def difference(self) -> float:
@@ -77,44 +85,86 @@ def side_by_side(
     `orders` None means not read: figures that depend on resting orders are then left out.
     """
     account = HyperliquidAccount(snapshot.account, rules)
-    book = Book([AccountEntry(VENUE, snapshot.account, account, (0.85, 0.90, 1.0), 0.02)])
-    engine = Engine(book)
-    book.apply(instruments)
-    for event in (reserves, spot):
-        if event is not None:
-            book.apply(event)
-    positions = {position.instrument: position for section in snapshot.sections for position in section.positions}
-    unknown = [math.nan] * len(positions)
-    book.apply(MarkPrices(VENUE, "rest", snapshot.received_ns, list(positions), [p.mark for p in positions.values()], unknown, unknown))
-    book.apply(snapshot)
-    engine.evaluate()
-    rows = _compared(book) + _liquidations(engine, positions)
+    positions = [position for section in snapshot.sections for position in section.positions]
+    before = [instruments, *(event for event in (reserves, spot) if event is not None)]
+    engine = _evaluated(VENUE, account, snapshot, before, positions)
+    rows = _compared(engine.book) + _liquidations(engine, positions)
     if orders is not None and account.mode is not None and account.mode.value == "standard":
         rows += [_withdrawable(section, orders) for section in snapshot.sections if section.reported_withdrawable is not None]
-    specs = tuple(sorted(book.arrays.specs.values(), key=lambda spec: spec.name))
-    prices = {leg.asset: book.market.asset_price(VENUE, leg.asset) for spec in specs for leg in spec.collateral}
-    return SideBySide(tuple(engine.results(snapshot.received_ns)), tuple(rows), specs, prices)
+    return _seen(VENUE, engine, rows, snapshot.received_ns)
+
+
+def side_by_side_futures(
+    instruments: Instruments, snapshot: FuturesSnapshot, *, rules: aster.AsterRules | None = None, marks: MarkPrices | None = None
+) -> SideBySide:
+    """The same for a read of an Aster account, at the marks it was itself computed with.
+
+    `marks` give the indexes of the collateral in multi-assets mode; without them such an account has no value.
+    """
+    account = aster.AsterAccount(snapshot.account, rules)
+    read = snapshot.state.read
+    engine = _evaluated(aster.VENUE, account, snapshot, [instruments, *([] if marks is None else [marks])], read.positions)
+    rows = _compared(engine.book) + _liquidations(engine, read.positions)
+    return _seen(aster.VENUE, engine, rows, snapshot.received_ns)
+
+
+def _evaluated(
+    venue: str,
+    method: AccountMethod,
+    snapshot: AccountSnapshot | FuturesSnapshot,
+    before: Iterable[Event],
+    positions: Iterable[Position],
+) -> Engine:
+    book = Book([AccountEntry(venue, snapshot.account, method, (0.85, 0.90, 1.0), 0.02)])
+    engine = Engine(book)
+    for event in before:
+        book.apply(event)
+    marks = {position.instrument: position.mark for position in positions}
+    unknown = [math.nan] * len(marks)
+    book.apply(MarkPrices(venue, "rest", snapshot.received_ns, list(marks), list(marks.values()), unknown, unknown))
+    book.apply(snapshot)
+    engine.evaluate()
+    return engine
+
+
+def _seen(venue: str, engine: Engine, rows: list[Row], now_ns: int) -> SideBySide:
+    specs = tuple(sorted(engine.arrays.specs.values(), key=lambda spec: spec.name))
+    prices = {leg.asset: engine.book.market.asset_price(venue, leg.asset) for spec in specs for leg in spec.collateral}
+    return SideBySide(tuple(engine.results(now_ns)), tuple(rows), specs, prices)
 
 
 def _compared(book: Book) -> list[Row]:
     return [
-        Row(spec.name, c.figure, c.computed, c.reported, ANCHORS[c.figure], max(1, len(spec.legs)))
+        Row(
+            spec.name,
+            c.figure,
+            c.computed,
+            c.reported,
+            _anchor(spec, c.figure),
+            max(1, len(spec.legs)),
+            tolerance=spec.tolerance or TOLERANCE,
+        )
         for spec in sorted(book.arrays.specs.values(), key=lambda spec: spec.name)
         for c in spec.comparisons
         if c.figure in ANCHORS
     ]
 
 
-def _liquidations(engine: Engine, positions: dict[str, Position]) -> list[Row]:
+def _anchor(spec: PoolSpec, figure: str) -> str:
+    return VALUATION if spec.kind is PoolKind.ASTER_MULTI_ASSETS and figure == "equity" else ANCHORS[figure]
+
+
+def _liquidations(engine: Engine, positions: Iterable[Position]) -> list[Row]:
+    by_leg = {(position.instrument, position.side): position for position in positions}
     rows = []
-    for ((_, _, pool), instrument), price in sorted(engine.liquidation_prices().items()):
-        told = positions[instrument].reported_liquidation_price
-        if told is not None:
+    for ((_, _, pool), instrument, side), price in sorted(engine.liquidation_prices().items()):
+        held = by_leg.get((instrument, side))
+        if held is not None and (told := held.reported_liquidation_price) is not None:
             symbol = instrument.partition(":")[2]
+            figure = f"liquidation_price {symbol if side is PositionSide.BOTH else f'{symbol}:{side.name}'}"
             count = next(len(spec.legs) for spec in engine.arrays.specs.values() if spec.name == pool)
             anchor = "equity, margin of its pool"
-            held = positions[instrument]
-            rows.append(Row(pool, f"liquidation_price {symbol}", price, told, anchor, count, abs(held.quantity), abs(told - held.mark)))
+            rows.append(Row(pool, figure, price, told, anchor, count, abs(held.quantity), abs(told - held.mark)))
     return rows
 
 
@@ -131,6 +181,6 @@ def _withdrawable(section: Section, orders: tuple[Order, ...]) -> Row:
         if position is not None and not order.reduce_only and not order.is_trigger and order.quantity * position.quantity > 0:
             reserved += abs(order.quantity) * order.limit_price / position.leverage
     ours = max(0.0, section.cash + value - max(initial, 0.1 * notional) - reserved)
-    return Row(
-        section.name or "main", "withdrawable", ours, section.reported_withdrawable or 0.0, ANCHORS["withdrawable"], max(1, len(cross))
-    )
+    told = section.reported_withdrawable or 0.0
+    # the factor of the margin of resting orders is unconfirmed
+    return Row(section.name or "main", "withdrawable", ours, told, ANCHORS["withdrawable"], max(1, len(cross)), tolerance=0.02)

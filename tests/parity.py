@@ -1,7 +1,8 @@
 """`make parity`: our figures beside those of venues, of published examples and of references.
 
-Three parts: every recorded Hyperliquid account set through the live path (this module), the golden examples of the margin model
-(`tests.golden`), option prices and greeks (`tests.option_references`).
+Four parts: every recorded Hyperliquid account set through the live path (this module), what Aster's documents and recordings print
+(`tests.aster_references`), the golden examples of the margin model (`tests.golden`), option prices and greeks
+(`tests.option_references`).
 
 A figure of a venue passes when it equals the venue's to half a unit of the last digit the venue printed, plus what the venue itself
 rounds away before: it floors every position's margin to 1e-6. Sets marked `scaled` were multiplied by an unknown constant
@@ -29,7 +30,7 @@ from connectors.model import Balance, Instrument, InstrumentKind, MarginMode, Or
 from kernels.pool import pool_ratio, require
 from monitor.margin.hyperliquid import USDC, VENUE
 from monitor.verify import Row, side_by_side
-from tests import golden, option_references
+from tests import aster_references, golden, option_references
 
 FLOORED = 1e-6
 """The venue keeps perpetual money in millionths and floors each position's margin (seen on the unscaled recordings)."""
@@ -374,13 +375,18 @@ def main() -> int:
     """Print the tables; 0 when every checked figure equals the venue's, 1 when one differs, 2 without recordings or examples."""
     folder = recordings()
     examples = golden.path_beside(folder)
-    absent = [path for path in (folder / "hyperliquid", folder / "deribit", examples) if not path.exists()]
+    absent = [path for path in (folder / "hyperliquid", folder / "aster", folder / "deribit", examples) if not path.exists()]
     if absent:
-        remedy = "set MARGINWATCH_RECORDINGS to the folder that holds hyperliquid/ and deribit/, with golden/ beside it"
+        remedy = "set MARGINWATCH_RECORDINGS to the folder that holds hyperliquid/, aster/ and deribit/, with golden/ beside it"
         print(f"no recordings at {absent[0]}: {remedy}", file=sys.stderr)
         return 2
     console = Console(width=250 if not sys.stdout.isatty() else None)
-    failed = [_venues(console, folder), _examples(console, examples), _options(console, folder / "deribit")]
+    failed = [
+        _venues(console, folder),
+        _aster(console, folder / "aster"),
+        _examples(console, examples),
+        _options(console, folder / "deribit"),
+    ]
     return 1 if any(failed) else 0
 
 
@@ -391,6 +397,14 @@ def _venues(console: Console, folder: Path) -> int:
     failed = [line for line in checked if not line.passed]
     print(f"{len(checked)} figures checked in {len({line.set for line in lines})} sets: {len(failed)} differ")
     print(f"{len(lines) - len(checked)} more are shown but not checked, each with its reason")
+    return len(failed)
+
+
+def _aster(console: Console, folder: Path) -> int:
+    lines = aster_references.lines(folder)
+    console.print(aster_references.table(lines))
+    failed = [line for line in lines if not line.passed]
+    print(f"{len(lines)} figures of Aster checked in {len({line.source for line in lines})} sources: {len(failed)} differ")
     return len(failed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests import golden, option_references, parity
+from tests import aster_references, golden, option_references, parity
 
 LEAST_CHECKED = 55
 
@@ -134,6 +135,44 @@ def test_examples_and_options_are_part_of_it(recordings: Path, monkeypatch: pyte
             assert told in capsys.readouterr().out
 
 
+def test_what_aster_prints_is_met(recordings: Path) -> None:
+    found = aster_references.lines(recordings / "aster")
+    assert [(line.source, line.figure, line.difference) for line in found if not line.passed] == []
+    assert len(found) >= 25
+    prices = {line.printed for line in found if line.figure.startswith("liquidation price")}
+    assert prices == {"5930.78", "7189.95", "0.36437", "3301.87"}
+    assert all(line.allowed < 0.51 for line in found)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "figures"),
+    [
+        ("ws_account_update", lambda d: scale(d["a"]["P"][1], "iw", 1 + 1e-4), {"liquidation price", "isolated margin with profit"}),
+        ("rest_position_risk_hedge", lambda d: scale(d[1], "liquidationPrice", 1 + 2e-6), {"liquidation price"}),
+        ("ws_margin_call", lambda d: scale(d["p"][0], "mp", 1.01), {"maintenance margin", "margin ratio, %"}),
+        (
+            "rest_account_v4_docs",
+            lambda d: scale(d["assets"][0], "crossWalletBalance", 1.01),
+            {"margin balance USDT", "total margin balance"},
+        ),
+        (
+            "rest_leverage_bracket_recorded_truthusdt_first2",
+            lambda d: d[0]["brackets"][1].update(cum="70.0"),
+            {"deduction of the second tier", "what does not fit"},
+        ),
+    ],
+)
+def test_what_aster_prints_otherwise_differs(
+    recordings: Path, tmp_path: Path, file: str, change: Callable[[Any], None], figures: set[str]
+) -> None:
+    for name in aster_references.FILES:
+        document = json.loads((recordings / "aster" / f"{name}.json").read_text(encoding="utf-8"))
+        if name == file:
+            change(document)
+        (tmp_path / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+    assert {line.figure for line in aster_references.lines(tmp_path) if not line.passed} == figures
+
+
 def spoilt(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The same with one figure that is wrong."""
 
@@ -146,14 +185,14 @@ def spoilt(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return wrong
 
 
-@pytest.mark.parametrize("name", ["hyperliquid", "deribit", "uta_examples.json"])
+@pytest.mark.parametrize("name", ["hyperliquid", "aster", "deribit", "uta_examples.json"])
 def test_what_is_missing_is_named(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     folder = tmp_path / "fixtures"
     (tmp_path / "golden").mkdir()
     folder.mkdir()
-    for path in (folder / "hyperliquid", folder / "deribit", golden.path_beside(folder)):
+    for path in (folder / "hyperliquid", folder / "aster", folder / "deribit", golden.path_beside(folder)):
         if path.name != name:
             path.symlink_to(recordings / path.name if path.parent == folder else golden.path_beside(recordings))
     monkeypatch.setenv("MARGINWATCH_RECORDINGS", str(folder))

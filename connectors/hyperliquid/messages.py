@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.events import BorrowReserve
+from connectors.events import BorrowReserve, MarkPrices
 from connectors.fields import (
     Obj,
     WrongShape,
@@ -23,7 +23,7 @@ from connectors.fields import (
     text,
     whole,
 )
-from connectors.hyperliquid.reference import Reference, instrument_id, is_perpetual
+from connectors.hyperliquid.reference import VENUE, Reference, instrument_id, is_perpetual
 from connectors.model import Balance, MarginMode, Order, Position, Section, Wallet
 
 DEFAULT_MODE = "default"
@@ -90,6 +90,31 @@ def _margin_mode(leverage: Obj) -> MarginMode:
         return MarginMode(leverage["type"])
     except (KeyError, ValueError, TypeError):
         raise WrongShape("assetPositions.position.leverage.type") from None
+
+
+def parse_contexts(value: object, received_ns: int) -> MarkPrices:
+    """Marks, oracle prices and hourly funding rates of a dex from a `metaAndAssetCtxs` answer: a meta and contexts in its order.
+
+    Contexts that lack one of them are left out.
+    """
+    where = "metaAndAssetCtxs"
+    parts = sequence(value, where)
+    if len(parts) != 2:
+        raise WrongShape(where)
+    universe = sequence(mapping(parts[0], where).get("universe"), f"{where}.universe")
+    contexts = sequence(parts[1], f"{where}.contexts")
+    if len(universe) != len(contexts):
+        raise WrongShape(f"{where}.contexts")
+    told = MarkPrices(VENUE, where, received_ns, [], [], [], [])
+    for listed, context in zip(universe, contexts, strict=True):
+        name, row = text(mapping(listed, where), "name", f"{where}.universe"), mapping(context, f"{where}.contexts")
+        figures = [optional_number(row, key, f"{where}.contexts") for key in ("markPx", "oraclePx", "funding")]
+        known = [figure for figure in figures if figure is not None]
+        if len(known) == len(figures):
+            told.instruments.append(instrument_id(name))
+            for column, figure in zip((told.marks, told.indices, told.funding), known, strict=True):
+                column.append(figure)
+    return told
 
 
 def parse_wallet(value: object, *, complete: bool) -> Wallet:

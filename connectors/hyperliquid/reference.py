@@ -12,6 +12,8 @@ from connectors.model import Instrument, InstrumentKind, MarginTier, Token
 VENUE = "hyperliquid"
 MAIN_DEX = ""
 USDC = 0
+FUNDING_INTERVAL_H = 1.0
+"""Every perpetual pays on the hour (the venue's "funding" page)."""
 
 _IMPLICIT_TABLES_BELOW = 50
 _THOUSANDS_PREFIX = "k"
@@ -220,6 +222,7 @@ def _instrument(dex: str, settle: str, row: Obj, tables: dict[int, tuple[MarginT
         max_leverage=leverage,
         isolated_only=flag(row, "onlyIsolated", where) or row.get("marginMode") in ("strictIsolated", "noCross"),
         delisted=flag(row, "isDelisted", where),
+        funding_interval_h=FUNDING_INTERVAL_H,
     )
 
 

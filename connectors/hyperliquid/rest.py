@@ -14,12 +14,13 @@ import orjson
 
 from connectors.clock import Clock, within
 from connectors.errors import HttpError, ProtocolError, RateLimited
-from connectors.events import BorrowReserve
+from connectors.events import BorrowReserve, MarkPrices
 from connectors.fields import WrongShape, mapping, sequence, text
 from connectors.hyperliquid.messages import (
     SubAccount,
     UserRole,
     Vault,
+    parse_contexts,
     parse_mode,
     parse_orders,
     parse_reserves,
@@ -119,6 +120,10 @@ class HyperliquidRest:
     async def margin_table(self, table: int, dex: str = MAIN_DEX) -> tuple[MarginTier, ...]:
         """Maintenance tiers of one margin table."""
         return margin_table(await self.info("marginTable", id=table, dex=dex))
+
+    async def asset_contexts(self, dex: str = MAIN_DEX) -> MarkPrices:
+        """Marks, oracle prices and hourly funding rates of one dex's perpetuals."""
+        return parse_contexts(await self.info("metaAndAssetCtxs", dex=dex), self._clock.monotonic_ns())
 
     async def clearinghouse_state(self, user: str, dex: str = MAIN_DEX) -> Section:
         """An account's ledger on one dex."""

@@ -7,8 +7,11 @@ examples". What is verified are the bytes received.
 from __future__ import annotations
 
 import hmac
+import sys
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
 from urllib.parse import parse_qsl
 
 from connectors.simulator.aster_accounts import Account, Agent
@@ -41,6 +44,18 @@ BAD_KEY = (-2014, "API-key format invalid.", 401)
 BAD_NONCE = (-4225, "Nonce Expired")
 
 
+@cache
+def wallet_library() -> tuple[Any, Any]:
+    """(eth_account.Account, encode_typed_data), imported when first used; the recursion limit that the import raises is put back."""
+    limit = sys.getrecursionlimit()
+    try:
+        from eth_account import Account as Wallet
+        from eth_account.messages import encode_typed_data
+    finally:
+        sys.setrecursionlimit(limit)
+    return Wallet, encode_typed_data
+
+
 def typed_data(message: str, chain_id: int) -> dict[str, object]:
     """The EIP-712 document of a request's parameter string."""
     domain = {"name": "AsterSignTransaction", "version": "1", "chainId": chain_id, "verifyingContract": "0x" + "0" * 40}
@@ -49,11 +64,9 @@ def typed_data(message: str, chain_id: int) -> dict[str, object]:
 
 def recover_signer(message: str, signature: str, chain_id: int) -> str | None:
     """Lower-case address that signed a message, None where the signature is none."""
-    from eth_account import Account as Wallet
-    from eth_account.messages import encode_typed_data
-
+    wallet, encode_typed_data = wallet_library()
     try:
-        return str(Wallet.recover_message(encode_typed_data(full_message=typed_data(message, chain_id)), signature=signature)).lower()
+        return str(wallet.recover_message(encode_typed_data(full_message=typed_data(message, chain_id)), signature=signature)).lower()
     except Exception:
         # The library raises many kinds for malformed signatures; to the venue they are one.
         return None
@@ -61,10 +74,8 @@ def recover_signer(message: str, signature: str, chain_id: int) -> str | None:
 
 def sign(message: str, private_key: str, chain_id: int = 1666) -> str:
     """The signature ("0x...") of a parameter string, as a client makes it: for tests of this side alone."""
-    from eth_account import Account as Wallet
-    from eth_account.messages import encode_typed_data
-
-    signed = Wallet.sign_message(encode_typed_data(full_message=typed_data(message, chain_id)), private_key)
+    wallet, encode_typed_data = wallet_library()
+    signed = wallet.sign_message(encode_typed_data(full_message=typed_data(message, chain_id)), private_key)
     return f"0x{int.from_bytes(signed.signature):0130x}"
 
 

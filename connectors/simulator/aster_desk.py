@@ -52,7 +52,7 @@ def credentials(alias: str) -> Credentials:
 def demo_plans(scenario: str, hedge: Mapping[str, float] | None = None) -> list[AccountPlan]:
     """The three accounts for a scenario; `hedge` is what another venue is long of (coin -> size), umbra is short of it."""
     squeeze = scenario == "squeeze"
-    return [_umbra(DEFAULT_HEDGE if hedge is None else hedge), _vela(squeeze), _wren(squeeze)]
+    return [_umbra(scenario, DEFAULT_HEDGE if hedge is None else hedge), _vela(squeeze), _wren(squeeze)]
 
 
 def aster_demo(
@@ -96,12 +96,19 @@ def _plan(alias: str) -> tuple[str, str, tuple[Agent, ...], str, str]:
     return alias, own.user, (Agent(own.signer),), own.api_key, own.api_secret
 
 
-def _umbra(hedge: Mapping[str, float]) -> AccountPlan:
-    """Single-asset, one-way: short of what the other venue is long of."""
+def _umbra(scenario: str, hedge: Mapping[str, float]) -> AccountPlan:
+    """Single-asset, one-way: short of what the other venue is long of; what one leg won is sent to the other."""
+    sent = {"crash": -300_000.0, "squeeze": 300_000.0}.get(scenario)
     notional = sum(abs(size) * _PRICES.get(coin, 0.0) for coin, size in hedge.items())
     positions = [PositionPlan(_SYMBOLS.get(coin, f"{coin}USDT"), -size, leverage=20) for coin, size in hedge.items()]
     makers = [MakerPlan(p.symbol, 1.5, 2_000.0, max(0.02 * abs(p.amount), 0.01)) for p in positions if p.amount]
-    return AccountPlan(*_plan("umbra"), wallet={"USDT": round(0.45 * notional + 20_000.0, 2)}, positions=positions, makers=makers)
+    return AccountPlan(
+        *_plan("umbra"),
+        wallet={"USDT": round(0.45 * notional + 20_000.0, 2)},
+        positions=positions,
+        makers=makers,
+        transfers=() if sent is None else (Transfer(0.66, "USDT", sent),),
+    )
 
 
 def _vela(squeeze: bool) -> AccountPlan:

@@ -6,11 +6,11 @@ liquidated in slices, one that a deposit saves, and several that only feel it. E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connectors.simulator.faults import Faults
-from connectors.simulator.hyperliquid_accounts import AccountPlan, MakerPlan, PositionPlan, Transfer
+from connectors.simulator.hyperliquid_accounts import AccountPlan, MakerPlan, PositionPlan, Transfer, TransferKind
 from connectors.simulator.hyperliquid_listing import HYPE, UBTC, USDC, USDE
 from connectors.simulator.hyperliquid_venue import HyperliquidVenue
 from connectors.simulator.market import Market
@@ -23,6 +23,9 @@ ADDRESSES: dict[str, str] = {
     for number, name in enumerate(("atlas", "boreas", "cygnus", "delphi", "electra", "fornax", "gemini", "helios"), start=0xA1)
 }
 """Name -> address of the demo accounts."""
+
+PAIR_ADDRESS = f"0x{0xA9:040x}"
+"""Address of the account of `pair_plan`."""
 
 
 def demo_plans(scenario: str) -> list[AccountPlan]:
@@ -45,8 +48,9 @@ def demo_desk(
     account_frame_interval: float = 5.0,
     funding_interval_s: float = 3600.0,
     faults: Faults | None = None,
+    extra: Sequence[AccountPlan] = (),
 ) -> tuple[Market, HyperliquidVenue]:
-    """A market and a venue with the demo accounts.
+    """A market and a venue with the demo accounts, and `extra` ones.
 
     The liquidation cooldown shrinks with a `duration` (seconds) below 15 minutes, the context interval (default 1 s) with one
     below a minute; a pool fails for one and a half context intervals before it is sold, so that a watcher sees it at 1.0.
@@ -55,7 +59,7 @@ def demo_desk(
     interval = min(1.0, duration / 60.0) if context_interval is None else context_interval
     venue = HyperliquidVenue(
         market,
-        demo_plans(scenario),
+        [*demo_plans(scenario), *extra],
         seed=seed,
         context_interval=interval,
         account_frame_interval=account_frame_interval,
@@ -65,6 +69,21 @@ def demo_desk(
         faults=faults,
     )
     return market, venue
+
+
+def pair_plan(scenario: str, hedge: Mapping[str, float]) -> AccountPlan:
+    """One leg of a pair across venues: long of `hedge` (coin -> size) here, while an account elsewhere is short of it.
+
+    A crash takes it near liquidation, though the pair as a whole loses nothing; what the other leg won is sent over just in time.
+    """
+    sent: dict[str, TransferKind] = {"crash": "deposit", "squeeze": "withdraw"}
+    return AccountPlan(
+        PAIR_ADDRESS,
+        "iris",
+        cash={"": 620_000.0},
+        positions=tuple(PositionPlan(coin, size, 20) for coin, size in hedge.items()),
+        transfers=tuple(Transfer(0.66, kind, 300_000.0) for name, kind in sent.items() if name == scenario),
+    )
 
 
 def _mirrored(positions: Sequence[PositionPlan]) -> tuple[PositionPlan, ...]:

@@ -27,8 +27,22 @@ NEXT_STEP = {
         "at 100% (the venue's ratio {limit:g}): perpetuals and spot borrow in no fixed order, spot straight to the backstop"
     ),
     PoolKind.HYPERLIQUID_ISOLATED: "at 100%: only this position and its margin are liquidated",
+    PoolKind.ASTER_CROSS: (
+        "nothing before 100%; then all open orders are cancelled, one large IOC order reduces the position, and while the ratio stays "
+        "at 100% the rest is closed at the bankruptcy price against the insurance fund, ADL last; "
+        "liquidation fee mostly 2.5% of notional"
+    ),
+    PoolKind.ASTER_MULTI_ASSETS: (
+        "nothing before 100%; then all open orders are cancelled, other assets are sold into a settlement asset that is short, one "
+        "large IOC order reduces the position, and while the ratio stays at 100% the rest is closed at the bankruptcy price against "
+        "the insurance fund, ADL last; liquidation fee mostly 2.5% of notional"
+    ),
+    PoolKind.ASTER_ISOLATED: (
+        "at 100%: the symbol's open orders are cancelled, then only this position and its margin are liquidated; "
+        "liquidation fee mostly 2.5% of notional"
+    ),
 }
-"""What the venue does to a pool of this kind, section 8 of the margin model."""
+"""What the venue does to a pool of this kind: section 8 of the margin model, and for Aster sections 5.5 and 5.7 of its notes."""
 
 _LARGEST_RATIO = 1000.0
 _SUFFIXES = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
@@ -279,6 +293,8 @@ def _details(notification: Notification) -> Iterator[str]:
         yield from _pool_details(notification, result)
     if notification.detail:
         yield f"why: {notification.detail}"
+    if result is not None and result.remedy and notification.rule is Rule.UNRECONCILED and notification.change is not Change.RESOLVED:
+        yield f"remedy: {result.remedy}"
     yield f"incident: {notification.key}"
 
 

@@ -1,22 +1,16 @@
-"""Commands that read a venue once: `check --live`, `discover` and `verify`. They need no key and change nothing."""
+"""What is asked of Hyperliquid once: a check of the configuration, accounts to configure, figures side by side. No key is needed."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import orjson
-from pydantic import ValidationError
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from config.accounts import AccountSettings
 from config.settings import Settings
-from config.venues import HyperliquidSettings, VenueSettings
 from connectors.clock import SystemClock
 from connectors.errors import ConnectorError
 from connectors.events import AccountSnapshot, BorrowReserves, SpotPrices
@@ -24,15 +18,14 @@ from connectors.hyperliquid.accounts import holds_nothing
 from connectors.hyperliquid.discovery import DiscoveredAccounts, discover
 from connectors.hyperliquid.reference import dex_names
 from connectors.hyperliquid.rest import HyperliquidRest
-from connectors.ratelimit import Budget
+from monitor.inspection.printing import alias, console, print_verified, tell_budget, tell_clock
 from monitor.margin.hyperliquid import MODE_WORDS, VENUE
-from monitor.saved_account import missing_for_portfolio, snapshot_document
+from monitor.saved_account import snapshot_document
 from monitor.venues import Transports, hyperliquid_budget, hyperliquid_config, hyperliquid_rest
-from monitor.verify import SideBySide, side_by_side
+from monitor.verify import side_by_side
 
 PING = '{"method":"ping"}'
 ANSWER_S = 10.0
-MINUTE_MS = 60_000
 
 _NOT_AN_ACCOUNT = {
     "agent": "it is an API wallet, which holds nothing: give the account it trades for",
@@ -40,77 +33,22 @@ _NOT_AN_ACCOUNT = {
 }
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=170, highlight=False)
-
-
-def check_live(settings: Settings) -> int:
-    """Ask the venue what only it knows; 0 when everything answered and fits, 1 otherwise."""
-    return asyncio.run(_with_rest(settings, lambda rest, transports, budget: _check(settings, rest, transports, budget)))
-
-
-def discover_accounts(address: str, network: str, rest_url: str | None) -> int:
-    """Print configuration for the accounts of a master address."""
-    settings = _one_account(address, network, rest_url)
-    if settings is None:
-        return 2
-    return asyncio.run(_with_rest(settings, lambda rest, *_: _discover(settings, rest)))
-
-
-def verify_account(address: str, network: str, rest_url: str | None, save: Path | None) -> int:
-    """Our figure beside the venue's; 0 when every figure agrees to 0.1 %, 3 when one does not or a pool has no value."""
-    settings = _one_account(address, network, rest_url)
-    if settings is None:
-        return 2
-    return asyncio.run(_with_rest(settings, lambda rest, *_: _verify(settings, rest, save)))
-
-
-def _one_account(address: str, network: str, rest_url: str | None) -> Settings | None:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
-        _console().print("expected an address of 0x and 40 hex digits: copy it again")
-        return None
-    try:
-        venue = HyperliquidSettings.model_validate({"network": network, "rest_url": rest_url, "ip_budget_share": 1.0})
-    except ValidationError as error:
-        _console().print(f"--rest-url: {error.errors(include_url=False)[0]['msg'].removeprefix('Value error, ')}")
-        return None
-    account = AccountSettings(id="account", venue="hyperliquid", address=address.lower())
-    return Settings(venues=VenueSettings(hyperliquid=venue), accounts=(account,))
-
-
-async def _with_rest(settings: Settings, job: Callable[[HyperliquidRest, Transports, Budget], Awaitable[int]]) -> int:
-    transports, clock = Transports.real(), SystemClock()
+async def check(settings: Settings, transports: Transports) -> int:
+    """Reachability, clock, modes, positions and budget; 0 when everything answered and fits, 1 otherwise."""
+    clock = SystemClock()
     budget = hyperliquid_budget(settings, clock)
-    try:
-        return await job(hyperliquid_rest(settings, transports, budget, clock), transports, budget)
-    except ConnectorError as error:
-        _console().print(f"failed: {error}")
-        return 1
-    finally:
-        await transports.close()
-
-
-async def _check(settings: Settings, rest: HyperliquidRest, transports: Transports, budget: Budget) -> int:
-    console, clock = _console(), SystemClock()
+    rest = hyperliquid_rest(settings, transports, budget, clock)
     before = clock.time_ms()
     status = await rest.exchange_status()
     after = clock.time_ms()
-    offset = status.time_ms - (before + after) / 2
-    console.print(
-        f"REST answers in {after - before} ms; the venue's clock is {offset / 1000:+.2f} s from ours"
-        + (f"; it says {', '.join(status.statuses)}" if status.statuses else "")
-    )
-    problems = int(abs(offset) > MINUTE_MS / 12)
-    if problems:
-        console.print("  the clocks differ by more than 5 s: synchronise this machine (NTP)")
-    problems += not await _check_websocket(settings, transports, console)
+    fits = tell_clock(VENUE, after - before, (status.time_ms - (before + after) / 2) / 1000, status.statuses)
+    fits &= await _check_websocket(settings, transports, console())
     dexs = dex_names(await rest.perp_dexs())
     for account in settings.accounts:
-        problems += not await _check_account(account, dexs, rest, console)
-    used = budget.statistics()
-    console.print(f"request budget: {used.weight_used} of our {used.weight_limit} weight a minute used by this check")
-    return 1 if problems else 0
+        if account.venue == VENUE:
+            fits &= await _check_account(account, dexs, rest, console())
+    tell_budget(VENUE, budget)
+    return 0 if fits else 1
 
 
 async def _check_websocket(settings: Settings, transports: Transports, console: Console) -> bool:
@@ -147,16 +85,22 @@ async def _check_account(account: AccountSettings, dexs: Sequence[str], rest: Hy
     return True
 
 
+def _rest(settings: Settings, transports: Transports) -> HyperliquidRest:
+    clock = SystemClock()
+    return hyperliquid_rest(settings, transports, hyperliquid_budget(settings, clock), clock)
+
+
 async def _not_an_account(address: str, rest: HyperliquidRest) -> str:
     role = await rest.user_role(address)
     return _NOT_AN_ACCOUNT.get(role.role, "")
 
 
-async def _discover(settings: Settings, rest: HyperliquidRest) -> int:
-    found: DiscoveredAccounts = await discover(rest, settings.accounts[0].address)
+async def discover_accounts(settings: Settings, transports: Transports) -> int:
+    """Print configuration for a master account, its sub-accounts and the vaults it leads."""
+    found: DiscoveredAccounts = await discover(_rest(settings, transports), settings.accounts[0].address)
     taken: set[str] = set()
     for account in found.accounts:
-        name = _alias(account.name, account.kind, taken)
+        name = alias(account.name, account.kind, taken)
         click.echo(f"# {account.kind.replace('_', ' ')}, mode {account.mode or 'not said'}")
         click.echo(f'[[accounts]]\nid = "{name}"\nvenue = "hyperliquid"\naddress = "{account.address}"\n')
     for note in found.notes:
@@ -164,27 +108,15 @@ async def _discover(settings: Settings, rest: HyperliquidRest) -> int:
     return 0 if found.accounts else 1
 
 
-def _alias(name: str, kind: str, taken: set[str]) -> str:
-    """A name the configuration accepts, and that no other account printed has."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-_.")[:32]
-    if not plain or plain.lower().startswith("0x"):
-        plain = kind
-    alias, number = plain, 2
-    while alias in taken:
-        alias = f"{plain[:28]}-{number}"
-        number += 1
-    taken.add(alias)
-    return alias
-
-
-async def _verify(settings: Settings, rest: HyperliquidRest, save: Path | None) -> int:
-    address, clock = settings.accounts[0].address, SystemClock()
+async def verify(settings: Settings, transports: Transports, save: Path | None) -> int:
+    """Read one account and print our figure beside every figure of the venue."""
+    address, clock, rest = settings.accounts[0].address, SystemClock(), _rest(settings, transports)
     reference = await rest.load_reference()
     reserves = await rest.all_borrow_lend_reserve_states(reference)
     sections = tuple([await rest.clearinghouse_state(address, dex) for dex in reference.dexs])
     wallet = await rest.spot_clearinghouse_state(address)
     if holds_nothing(sections, wallet) and (remedy := await _not_an_account(address, rest)):
-        _console().print(f"nothing to verify at this address: {remedy}")
+        console().print(f"nothing to verify at this address: {remedy}")
         return 3
     orders = tuple([order for section in sections if section.positions for order in await rest.frontend_open_orders(address, section.name)])
     now_ns = clock.monotonic_ns()
@@ -193,33 +125,8 @@ async def _verify(settings: Settings, rest: HyperliquidRest, save: Path | None) 
     prices = SpotPrices(VENUE, "rest", now_ns, {reserve.asset: reserve.oracle_price for reserve in reserves})
     lending = BorrowReserves(VENUE, now_ns, reserves)
     seen = side_by_side(instruments, snapshot, reserves=lending, spot=prices, orders=orders)
-    missing: tuple[str, ...] = ()
+    document = None
     if save is not None:
-        document = snapshot_document(instruments, snapshot, seen, max(section.time_ms for section in sections), lending)
-        missing = missing_for_portfolio(document)
-        try:
-            save.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        except OSError as error:
-            _console().print(f"cannot write {save}: {error.strerror}; choose another file with --save")
-            return 2
-    return _print_verified(seen, save, missing)
-
-
-def _print_verified(seen: SideBySide, save: Path | None, missing: tuple[str, ...]) -> int:
-    console = _console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("pool", "figure", "ours", "venue's", "relative difference", "anchored on"):
-        table.add_column(heading, justify="right" if heading in ("ours", "venue's", "relative difference") else "left")
-    differ = 0
-    for row in seen.rows:
-        relative = abs(row.difference) / max(1.0, abs(row.venue))
-        differ += not relative <= (0.02 if row.figure == "withdrawable" else 0.001)
-        table.add_row(row.pool, row.figure, f"{row.ours:.10g}", f"{row.venue:.10g}", f"{relative:.1e}", row.anchored_on)
-    console.print(table)
-    for pool in seen.pools:
-        ratio = "no value: " + pool.failures[0].detail if pool.margin_ratio is None else f"ratio {100 * pool.margin_ratio:.2f} %"
-        console.print(f"{pool.pool} ({pool.mode}): {ratio}")
-    console.print(f"{len(seen.rows)} figures, {differ} differ by more than 0.1 %" + (f"; saved to {save}" if save else ""))
-    if missing:
-        console.print(f"for the portfolio method add to the saved file what the venue does not tell, in USD: {', '.join(missing)}")
-    return 3 if differ or any(pool.margin_ratio is None for pool in seen.pools) else 0
+        marks = [await rest.asset_contexts(section.name) for section in sections if section.positions]
+        document = snapshot_document(instruments, snapshot, seen, max(section.time_ms for section in sections), lending, marks)
+    return print_verified(seen, document, save)

@@ -33,7 +33,7 @@ def assumed_pool(snapshot: Snapshot, account: AccountRow) -> SavedPools:
     spec = PoolSpec(WHOLE_ACCOUNT, PoolKind.HYPERLIQUID_CROSS, MODE, USD, 0.0)
     failures: list[Failure] = []
     held = list(_held(snapshot, account, failures))
-    spec.legs = [replace(leg_of(one.row, one.position.quantity), quantity=one.position.quantity * one.fx) for one in held]
+    spec.legs = [replace(leg_of(one.row, one.position), quantity=one.position.quantity * one.fx) for one in held]
     coins = _coins(snapshot, account, failures)
     spec.collateral = [CollateralLeg(asset, amount, 1.0) for asset, amount in coins.items()]
     prices = {(spec.name, asset): snapshot.index[asset] for asset in coins}

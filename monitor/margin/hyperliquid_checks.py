@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 from kernels.pool import liquidation_price
-from monitor.margin.hyperliquid_rule import exposed_then, maintenance_of, tiers_of, unknown
+from monitor.margin.hyperliquid_rule import exposed_then, maintenance_of, tiers_of
 from monitor.margin.ledger import Ledger, LivePosition
 from monitor.margin.pooled import Anchor
-from monitor.margin.pools import PoolSpec
+from monitor.margin.pools import PoolSpec, unknown
 from monitor.market import Market
 from monitor.reconcile import NOISE, Comparison, compare
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from connectors.events import FailureReason
 from connectors.model import MarginTier
 from kernels.pool import maintenance_margin
 from monitor.margin.ledger import Ledger, LivePosition
 from monitor.margin.pooled import Exposure, MaintenanceOf, exposure
-from monitor.margin.pools import Leg, PoolSpec
-from monitor.margin.result import Failure
+from monitor.margin.pools import Leg
 from monitor.market import Market
 
 
@@ -64,17 +62,6 @@ def worth(ledger: Ledger, marks: Ledger, market: Market) -> float:
 
     held = exposure([ledger], mark_of, lambda position, mark: 0.0)
     return held.positions + held.isolated
-
-
-def unknown(spec: PoolSpec, market: Market) -> None:
-    """Make the pool a failure where an instrument or its margin table is not known."""
-    for leg in spec.legs:
-        if leg.instrument not in market.instruments:
-            detail = f"{leg.instrument} is not in the venue's reference data: waiting for a refetch"
-            spec.failures = (Failure(FailureReason.UNKNOWN_INSTRUMENT, detail),)
-        elif not leg.tiers:
-            detail = f"{leg.instrument} names a margin table the venue does not list: waiting for a refetch"
-            spec.failures = (Failure(FailureReason.UNKNOWN_TIER, detail),)
 
 
 def same_positions(old: Ledger, new: Ledger) -> bool:

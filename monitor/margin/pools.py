@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from connectors.model import MarginTier
+from connectors.events import FailureReason
+from connectors.model import MarginTier, PositionSide
 from monitor.margin.result import Failure, PoolKind
+from monitor.market import Market
 from monitor.reconcile import Comparison
 
 WHOLE_ACCOUNT = "account"
@@ -14,17 +16,21 @@ WHOLE_ACCOUNT = "account"
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A position of a pool; `tiers` empty when its maintenance table is unknown, `leverage` 0 when not told."""
+    """A position of a pool; `tiers` empty when its maintenance table is unknown, `leverage` 0 when not told.
+
+    In hedge mode the two sides of an instrument are two legs.
+    """
 
     instrument: str
     quantity: float
     leverage: float
     tiers: tuple[MarginTier, ...]
+    side: PositionSide = PositionSide.BOTH
 
 
 @dataclass(frozen=True, slots=True)
 class CollateralLeg:
-    """Collateral of a pool: `ratio` is the share of its live price that counts."""
+    """Collateral of a pool: `ratio` is the share of its live price that counts; of a debt (`amount` < 0) at least 1."""
 
     asset: str
     amount: float
@@ -36,6 +42,8 @@ class PoolSpec:
     """One pool as a venue module describes it; see `kernels.pool` for the meaning of the numbers.
 
     `adjust_*` is the venue's own figure minus ours at its last frame. `doubt` names why the figure awaits confirmation.
+    `tolerance` is the relative difference from the venue above which the pool is unreconciled (None: as everywhere),
+    `model_error` the one of a pool whose equity is anchored on the venue's, and `remedy` what to do about it.
     """
 
     name: str
@@ -53,3 +61,17 @@ class PoolSpec:
     comparisons: tuple[Comparison, ...] = ()
     failures: tuple[Failure, ...] = ()
     doubt: str = ""
+    tolerance: float | None = None
+    model_error: float | None = None
+    remedy: str = ""
+
+
+def unknown(spec: PoolSpec, market: Market) -> None:
+    """Make the pool a failure where an instrument or its margin table is not known."""
+    for leg in spec.legs:
+        if leg.instrument not in market.instruments:
+            detail = f"{leg.instrument} is not in the venue's reference data: waiting for a refetch"
+            spec.failures = (Failure(FailureReason.UNKNOWN_INSTRUMENT, detail),)
+        elif not leg.tiers:
+            detail = f"{leg.instrument} names a margin table the venue does not list: waiting for a refetch"
+            spec.failures = (Failure(FailureReason.UNKNOWN_TIER, detail),)

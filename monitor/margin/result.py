@@ -32,6 +32,9 @@ class PoolKind(StrEnum):
     HYPERLIQUID_CROSS = "hyperliquid_cross"
     HYPERLIQUID_PORTFOLIO_MARGIN = "hyperliquid_portfolio_margin"
     HYPERLIQUID_ISOLATED = "hyperliquid_isolated"
+    ASTER_CROSS = "aster_cross"
+    ASTER_MULTI_ASSETS = "aster_multi_assets"
+    ASTER_ISOLATED = "aster_isolated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,9 @@ class PoolResult:
     `worst_distance` is the signed relative move of the worst position's coin at which the pool is liquidated, and
     `worst_liquidation_price` its mark there.
     `reconciled` compares with the venue's last own figures: None while there is nothing to compare with. `comparisons` are
-    these figures, ours and the venue's, where a caller asked for them.
+    these figures, ours and the venue's, where a caller asked for them. `model_error` is, for a pool whose equity is anchored on
+    the venue's (Aster multi-assets mode), how far our own valuation of its collateral was from it at the venue's last read;
+    `remedy` says what to do where that makes the pool unreconciled.
     """
 
     venue: str
@@ -140,6 +145,8 @@ class PoolResult:
     stale: bool = False
     failures: tuple[Failure, ...] = field(default=())
     comparisons: tuple[Comparison, ...] = ()
+    model_error: float | None = None
+    remedy: str = ""
 
     @property
     def scope(self) -> tuple[str, str, str]:

@@ -8,10 +8,9 @@ from typing import Any
 
 from connectors.events import FailureReason
 from monitor.engine import Engine
-from monitor.margin.hyperliquid import VENUE
 from monitor.margin.portfolio_measures import ALL
 from monitor.margin.result import Failure, PoolResult
-from monitor.margin.saved_pools import LEVELS, SavedPools, alone, engine_of, joint, moves_to, pools_of
+from monitor.margin.saved_pools import LEVELS, OWN_RULE, SavedPools, alone, engine_of, joint, moves_to, pools_of
 from monitor.pool_arrays import Scope
 from monitor.snapshot import AccountRow, Snapshot
 
@@ -64,7 +63,7 @@ def distances_of(engine: Engine, result: PoolResult, beta: Mapping[str, float], 
     index, market = engine.arrays.row(result.scope), engine.book.market
     spec = engine.arrays.specs[index]
     coins = [market.instruments[leg.instrument].coin for leg in spec.legs]
-    coins += [market.asset_coin(result.venue, held.asset) for held in spec.collateral]
+    coins += [market.asset_coin(result.venue, held.asset) for held in spec.collateral if not market.is_at_par(result.venue, held.asset)]
     moving = {ALL: joint(beta), **{name: alone(name) for name in coins}}
     return {name: {target: moves_to(engine, index, target, by) for target in targets} for name, by in moving.items()}
 
@@ -110,7 +109,7 @@ def account_row(result: PoolResult, distances: Distances | None = None) -> dict[
 
 def _by_rule(snapshot: Snapshot, account: AccountRow) -> SavedPools:
     saved = pools_of(snapshot, account)
-    if account.venue == VENUE:
+    if account.venue in OWN_RULE:
         return saved
     detail = f"this version has no margin rule of {account.venue}: the cross-venue view takes its pools as they are described"
     failure = Failure(FailureReason.UNSUPPORTED_MODE, detail)

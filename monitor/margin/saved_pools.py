@@ -14,20 +14,24 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from connectors.events import FailureReason, Instruments, SpotPrices
-from connectors.model import Instrument, InstrumentKind, MarginTier, Token
+from connectors.model import Instrument, InstrumentKind, MarginTier, PositionSide, PriceBasis, Token
 from kernels import distance
 from kernels.pool import Floats
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
+from monitor.margin import aster, saved_aster
 from monitor.margin.hyperliquid import MODE_WORDS, VENUE, AccountMode, HyperliquidRules
 from monitor.margin.pools import CollateralLeg, Leg, PoolSpec
 from monitor.margin.result import Failure, PoolKind
 from monitor.margin.saved_reported import check_reported
 from monitor.market import Market
-from monitor.snapshot import AccountRow, InstrumentRow, PoolRow, Snapshot
+from monitor.snapshot import AccountRow, InstrumentRow, PoolRow, PositionRow, Snapshot
 
 LEVELS = (0.85, 0.90, 1.0)
 """Warning, critical, and where the venue acts."""
+
+OWN_RULE = frozenset({VENUE, aster.VENUE})
+"""Venues whose accounts are liquidated by a rule of their own that this version knows."""
 
 ISOLATED, PORTFOLIO = "iso:", "portfolio"
 _HYSTERESIS = 0.02
@@ -53,8 +57,8 @@ def mode_of(account: AccountRow) -> AccountMode | None:
 def pools_of(snapshot: Snapshot, account: AccountRow, rules: HyperliquidRules | None = None) -> SavedPools:
     """The pools an account of a document carries, by the rule of its mode; what they lack stands in each pool's failures.
 
-    Positions that no pool names make a pool of their own that says so. On another venue than Hyperliquid a pool is taken as it
-    is described: cash, collateral, tiers, limit.
+    Positions that no pool names make a pool of their own that says so. On a venue without a rule (`OWN_RULE`) a pool is taken as
+    it is described: cash, collateral, tiers, limit.
     """
     listed = {row.id: row for row in snapshot.instruments}
     told = [_spec(row, account, listed, rules or HyperliquidRules()) for row in account.pools]
@@ -62,9 +66,10 @@ def pools_of(snapshot: Snapshot, account: AccountRow, rules: HyperliquidRules | 
     return SavedPools(account, (*told, *_left_over(account, listed)), prices)
 
 
-def leg_of(row: InstrumentRow, quantity: float) -> Leg:
+def leg_of(row: InstrumentRow, position: PositionRow) -> Leg:
     """A position as a pool's leg. A document does not tell the leverage the account has chosen: 0."""
-    return Leg(row.id, quantity, 0.0, tuple(MarginTier(*tier) for tier in row.tiers))
+    side = PositionSide.BOTH if position.side is None else PositionSide(position.side)
+    return Leg(row.id, position.quantity, 0.0, tuple(MarginTier(*tier) for tier in row.tiers), side)
 
 
 def leg_failures(row: InstrumentRow) -> Iterator[Failure]:
@@ -105,7 +110,8 @@ def weights(engine: Engine, index: int, weight_of: Callable[[str], float]) -> tu
     for leg in spec.legs:
         marks[market.row(leg.instrument)] = weight_of(market.instruments[leg.instrument].coin)
     for held in spec.collateral:
-        assets[market.asset_row(venue, held.asset)] = weight_of(market.asset_coin(venue, held.asset))
+        if not market.is_at_par(venue, held.asset):
+            assets[market.asset_row(venue, held.asset)] = weight_of(market.asset_coin(venue, held.asset))
     return marks, assets
 
 
@@ -149,7 +155,11 @@ class _SavedMethod:
             # another pool may have been saved at another price: the ratio carries the difference
             shares = {leg.asset: prices[spec.name, leg.asset] / market.asset_price(venue, leg.asset) for leg in spec.collateral}
             made = replace(spec, collateral=[replace(leg, ratio=leg.ratio * shares[leg.asset]) for leg in spec.collateral])
-            check_reported(made, venue, self._saved.account.reported, is_only=len(self._saved.specs) == 1, market=market)
+            residual = None
+            if spec.kind is PoolKind.ASTER_MULTI_ASSETS:
+                residual = saved_aster.residual_of(spec, self._saved.account.positions)
+            is_only = len(self._saved.specs) == 1
+            check_reported(made, venue, self._saved.account.reported, is_only=is_only, market=market, residual=residual)
             found.append(made)
         return found
 
@@ -167,18 +177,23 @@ def _spec(row: PoolRow, account: AccountRow, listed: Mapping[str, InstrumentRow]
         spec.borrows, spec.borrow_offset = True, rules.min_borrow_offset
         if "limit" not in row.model_fields_set:
             spec.limit = rules.portfolio_margin_limit
+    if spec.kind is PoolKind.ASTER_MULTI_ASSETS:
+        spec.tolerance = saved_aster.TOLERANCE
     failures = list(_mode_failures(row, account))
-    shared = Counter(name for pool in account.pools for name in set(pool.positions))
+    shared = Counter(number for pool in account.pools for number in _carried(pool, account))
+    carried = _carried(row, account)
     for name in dict.fromkeys(row.positions):
-        held = [position.quantity for position in account.positions if position.instrument == name]
-        spec.legs += [leg_of(listed[name], quantity) for quantity in held if quantity != 0]
+        held = [number for number in carried if account.positions[number].instrument == name]
+        spec.legs += [leg_of(listed[name], position) for number in held if (position := account.positions[number]).quantity != 0]
         failures += leg_failures(listed[name])
         if not held:
             detail = f'pool {row.id} names {name}, in which the account has no position: add it to "positions" or take it out of the pool'
             failures.append(Failure(FailureReason.UNKNOWN_INSTRUMENT, detail))
-        if shared[name] > 1:
-            detail = f"{name} stands in {shared[name]} pools of the account: leave it in the one that carries it"
+        if (most := max((shared[number] for number in held), default=0)) > 1:
+            detail = f"{name} stands in {most} pools of the account: leave it in the one that carries it"
             failures.append(Failure(FailureReason.UNSUPPORTED_MODE, detail))
+        if account.venue == aster.VENUE:
+            failures += saved_aster.settle_failures(row, spec.kind, listed[name])
         if account.venue == VENUE and listed[name].settle != row.collateral_asset:
             detail = f"{name} settles in {listed[name].settle} and stands in a pool of {row.collateral_asset}, for which there is no rule"
             failures.append(Failure(FailureReason.UNSUPPORTED_MODE, detail))
@@ -193,6 +208,16 @@ def _spec(row: PoolRow, account: AccountRow, listed: Mapping[str, InstrumentRow]
     return spec
 
 
+def _carried(row: PoolRow, account: AccountRow) -> list[int]:
+    # the account's positions, by number, that a pool names: on Aster an isolated pool of hedge mode has one side
+    side = saved_aster.side_of(row.id) if account.venue == aster.VENUE else None
+    return [
+        number
+        for number, position in enumerate(account.positions)
+        if position.instrument in row.positions and side in (None, position.side)
+    ]
+
+
 def _prices(row: PoolRow) -> dict[str, float]:
     # one a pool and asset; what another row of it was saved at is in that row's ratio
     prices: dict[str, float] = {}
@@ -203,6 +228,8 @@ def _prices(row: PoolRow) -> dict[str, float]:
 
 
 def _kind(row: PoolRow, account: AccountRow) -> PoolKind:
+    if account.venue == aster.VENUE:
+        return saved_aster.kind_of(row, account)
     if row.id.startswith(ISOLATED):
         return PoolKind.HYPERLIQUID_ISOLATED
     is_portfolio = account.venue == VENUE and mode_of(account) is AccountMode.PORTFOLIO_MARGIN
@@ -210,6 +237,8 @@ def _kind(row: PoolRow, account: AccountRow) -> PoolKind:
 
 
 def _mode_failures(row: PoolRow, account: AccountRow) -> Iterator[Failure]:
+    if account.venue == aster.VENUE:
+        yield from saved_aster.mode_failures(account)
     if account.venue != VENUE or mode_of(account) is not None:
         return
     known = ", ".join(AccountMode)
@@ -221,9 +250,12 @@ def _mode_failures(row: PoolRow, account: AccountRow) -> Iterator[Failure]:
 
 
 def _left_over(account: AccountRow, listed: Mapping[str, InstrumentRow]) -> Iterator[PoolSpec]:
-    pooled = {name for row in account.pools for name in row.positions}
-    held = [row.instrument for row in account.positions if row.quantity != 0 and listed[row.instrument].kind != "spot"]
-    outside = [name for name in dict.fromkeys(held) if name not in pooled]
+    pooled = {number for row in account.pools for number in _carried(row, account)}
+    outside = dict.fromkeys(
+        row.instrument
+        for number, row in enumerate(account.positions)
+        if row.quantity != 0 and listed[row.instrument].kind != "spot" and number not in pooled
+    )
     if not outside or not account.pools:
         return
     spec = PoolSpec(_OUTSIDE, PoolKind.HYPERLIQUID_CROSS, account.mode or "unknown", account.pools[0].collateral_asset, 0.0)
@@ -244,13 +276,21 @@ def _reference(snapshot: Snapshot, venue: str, saved: Sequence[SavedPools]) -> I
     )  # fmt: skip
     coins = {*snapshot.index, *(row.coin for row in snapshot.instruments)}
     assets = dict.fromkeys(leg.asset for one in saved for spec in one.specs for leg in spec.collateral)
-    tokens = tuple(Token(venue, number, asset, coin_of(venue, asset, coins)) for number, asset in enumerate(assets))
+    tokens = tuple(
+        Token(venue, number, asset, coin_of(venue, asset, coins), basis=_basis(venue, asset)) for number, asset in enumerate(assets)
+    )
     return Instruments(venue, instruments, {}, tokens, 0)
 
 
+def _basis(venue: str, asset: str) -> PriceBasis:
+    return PriceBasis.PAR if venue == aster.VENUE and saved_aster.is_at_par(asset) else PriceBasis.MEDIAN
+
+
 def coin_of(venue: str, asset: str, coins: Iterable[str]) -> str:
-    """The coin an asset is: Hyperliquid wraps coins, UBTC is BTC (venue notes, 7.2), which a document does not say."""
+    """The coin an asset is, which a document does not say: Hyperliquid wraps coins (UBTC is BTC, its notes 7.2), Aster stakes them."""
     known = set(coins)
+    if venue == aster.VENUE:
+        return saved_aster.coin_of(asset, known)
     is_wrapped = venue == VENUE and asset not in known and asset[:1] == "U" and asset[1:] in known
     return asset[1:] if is_wrapped else asset
 

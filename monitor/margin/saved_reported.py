@@ -1,6 +1,6 @@
 """What a document says the venue reported of a pool, beside our figures, and what the difference does to the pool.
 
-Live, the same comparison is made at the marks of the venue's own frame (`monitor.margin.hyperliquid_checks`); a document holds
+Live, the same comparison is made at the marks of the venue's own frame (`hyperliquid_checks`, `aster_checks`); a document holds
 those marks, so that a saved pool carries the same difference and shows the same ratio.
 """
 
@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from connectors.model import PositionSide
 from kernels.pool import cash_to_ratio, liquidation_price, maintenance_margin, require
+from monitor.margin.aster_checks import PricedLeg, compare_liquidations
 from monitor.margin.pools import Leg, PoolSpec
 from monitor.margin.result import PoolKind
 from monitor.market import Market
@@ -26,11 +28,20 @@ class _Figures(NamedTuple):
     collateral: float
 
 
-def check_reported(spec: PoolSpec, venue: str, reported: Mapping[str, float | None], *, is_only: bool, market: Market) -> None:
+def check_reported(
+    spec: PoolSpec,
+    venue: str,
+    reported: Mapping[str, float | None],
+    *,
+    is_only: bool,
+    market: Market,
+    residual: float | None = None,
+) -> None:
     """Compare a pool with the figures of `reported`, keyed by pool and figure ("main equity"), or by figure where the pool `is_only`.
 
     Compared: maintenance_margin, equity, available, collateral, portfolio_margin_ratio, and where the pool has margin of its own
-    "liquidation_price SYMBOL". Writes `comparisons` and `adjust_*`.
+    "liquidation_price SYMBOL". Writes `comparisons` and `adjust_*`. `residual` ties a pool of Aster's multi-assets mode to the
+    venue's total: without it its equity is our valuation, which is what is compared there; None: not known.
     """
     told = {name: value for name in _FIGURES if (value := _told(spec.name, name, reported, is_only)) is not None}
     ours = _figures(spec, venue, market)
@@ -40,7 +51,11 @@ def check_reported(spec: PoolSpec, venue: str, reported: Mapping[str, float | No
     if "maintenance_margin" in told:
         comparisons.append(compare("maintenance_margin", ours.maintenance, told["maintenance_margin"]))
         spec.adjust_maintenance = comparisons[-1].shortfall
-    if "equity" in told and not spec.borrows:
+    if spec.kind is PoolKind.ASTER_MULTI_ASSETS:
+        if "equity" in told and residual is not None:
+            comparisons.append(compare("equity", ours.equity + ours.collateral - residual, told["equity"]))
+            spec.model_error = comparisons[-1].difference
+    elif "equity" in told and not spec.borrows:
         comparisons.append(compare("equity", ours.equity + ours.collateral, told["equity"]))
         spec.adjust_equity = comparisons[-1].shortfall
     if "available" in told:
@@ -51,9 +66,11 @@ def check_reported(spec: PoolSpec, venue: str, reported: Mapping[str, float | No
     if "portfolio_margin_ratio" in told and spec.borrows:
         comparisons.append(_ratio(spec, ours, told["portfolio_margin_ratio"], told.get("available")))
     prices = {leg: _told(spec.name, f"liquidation_price {_symbol(leg, market)}", reported, is_only) for leg in spec.legs}
-    spec.comparisons = (*comparisons, *_liquidations(spec, ours, prices, market))
+    rule = _aster_liquidations if spec.kind in _ASTER else _liquidations
+    spec.comparisons = (*comparisons, *rule(spec, ours, prices, market))
 
 
+_ASTER = frozenset({PoolKind.ASTER_CROSS, PoolKind.ASTER_MULTI_ASSETS, PoolKind.ASTER_ISOLATED})
 _FIGURES = ("maintenance_margin", "equity", "available", "collateral", "portfolio_margin_ratio")
 
 
@@ -86,8 +103,20 @@ def _liquidations(spec: PoolSpec, ours: _Figures, told: Mapping[Leg, float | Non
             yield Comparison(f"liquidation_price {symbol}", price, reported, reported)
 
 
+def _aster_liquidations(spec: PoolSpec, ours: _Figures, told: Mapping[Leg, float | None], market: Market) -> Iterator[Comparison]:
+    rows = []
+    for leg, reported in told.items():
+        known = market.instruments[leg.instrument]
+        mark, table = market.mark(leg.instrument), market.tiers.number(leg.tiers)
+        # a contract of many coins (1000PEPE) is told per contract, and a document is per coin
+        is_one = known.symbol.startswith(known.coin)
+        rows.append(PricedLeg(leg.instrument, _symbol(leg, market), leg.quantity, mark, table, reported if is_one else None))
+    return compare_liquidations(rows, ours.equity + ours.collateral - ours.maintenance, market.tiers.arrays)
+
+
 def _symbol(leg: Leg, market: Market) -> str:
-    return market.instruments[leg.instrument].symbol
+    symbol = market.instruments[leg.instrument].symbol
+    return symbol if leg.side is PositionSide.BOTH else f"{symbol}:{leg.side.name}"
 
 
 def _available(spec: PoolSpec, ours: _Figures, told: float) -> Comparison:

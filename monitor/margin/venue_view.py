@@ -17,12 +17,11 @@ from connectors.events import FailureReason
 from monitor.engine import Engine
 from monitor.margin.assumed import assumed_pool, usd_per
 from monitor.margin.equalise import cash_for_ratios
-from monitor.margin.hyperliquid import VENUE
 from monitor.margin.portfolio import METHOD, PortfolioResult, portfolio_result
 from monitor.margin.portfolio_measures import ALL
 from monitor.margin.result import Failure, Level, PoolResult
 from monitor.margin.saved import results_of
-from monitor.margin.saved_pools import alone, engine_of, joint, moves_to, pools_of, ratios_at
+from monitor.margin.saved_pools import OWN_RULE, alone, engine_of, joint, moves_to, pools_of, ratios_at
 from monitor.snapshot import AccountRow, Snapshot
 from monitor.stress.load import book_of
 
@@ -109,7 +108,7 @@ def venue_view(snapshot: Snapshot, portfolio: str, moves: Sequence[float] | None
     engine = engine_of(snapshot, made)
     results = results_of(engine, measure=False)
     chosen = tuple(move_grid() if moves is None else moves)
-    assumed = {account.id for account in accounts if not account.pools or account.venue != VENUE}
+    assumed = {account.id for account in accounts if not account.pools or account.venue not in OWN_RULE}
     curves = tuple(_curve(engine, result, snapshot, chosen, coin, result.account in assumed) for result in results)
     transfers, ratio, failures = _equalised(engine, results, snapshot)
     falls = [(curve.down, number) for number, curve in enumerate(curves) if curve.down is not None]

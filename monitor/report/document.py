@@ -3,7 +3,8 @@
     margin_report(snapshot, parameters)     the document of a snapshot under one parameter set
     portfolio_document(book, name, ...)     one of its `portfolios`, from a book that is evaluated
 
-`accounts` has a row for every pool of the accounts that carry pools, with `pool` and `next`, what the venue does at 100 %.
+`accounts` has a row for every pool of the accounts that carry pools, with `pool`, `next`, what the venue does at 100 %, and
+`next_funding`, as portfolios have it, in the pool's token.
 `modes` shows each such Hyperliquid account under standard, unified and portfolio margin: {failures, pools} by account and mode.
 
 Beyond the format's own keys a portfolio carries, all optional to a reader:
@@ -21,6 +22,7 @@ Beyond the format's own keys a portfolio carries, all optional to a reader:
                        cash_to_safety, reduction, stage and distance; the portfolio's cash_to_safety is then that of cross, and
                        its reduction, stage and distance are null
     concentration, venues, venue_out    the cross-venue view, `monitor.margin.venue_view`
+    next_funding       what perpetuals receive or pay at the next funding time, in USD (`monitor.report.funding`); null where untold
     assumptions        sentences: what was taken for granted because the snapshot does not say it
 
 A unit carries `failures`, its rows of `positions` also `account` and `side` (null for the rows `spot:COIN` and
@@ -43,8 +45,9 @@ from monitor.margin.eligibility import ineligibility
 from monitor.margin.portfolio import GROUP_NAMES, LegResult, PortfolioResult, UnitResult, portfolio_result, with_measures
 from monitor.margin.portfolio_measures import ALL, leg_measures, portfolio_distances
 from monitor.margin.result import Failure
-from monitor.margin.saved import account_row, saved_accounts, saved_distances
+from monitor.margin.saved import account_row, distances_of, results_of, saved_pools
 from monitor.report.assumptions import assumptions
+from monitor.report.funding import pools_funding, portfolio_funding
 from monitor.report.plain import plain, utc
 from monitor.report.remedies import reduction, unified_stage
 from monitor.report.venue_sections import modes_of, venue_sections
@@ -116,17 +119,22 @@ def portfolio_document(book: StressBook, snapshot: Snapshot, name: str, eligibil
     own["assumptions"] = assumptions(book, name, snapshot.beta)
     comparator = cross_result(book, name, LEVELS)
     reasons = ineligibility(eligibility, result.equity, [unit.coin for unit in result.units])
-    document: dict[str, Any] = plain(own | _modes(own, comparator, reasons))
+    found = own | _modes(own, comparator, reasons)
+    found["next_funding"] = portfolio_funding(snapshot, name, found["equity"], found["maintenance_margin"])
+    document: dict[str, Any] = plain(found)
     return document
 
 
 def _accounts(snapshot: Snapshot) -> list[dict[str, Any]]:
-    distances = saved_distances(snapshot)
+    engine = saved_pools(snapshot)
+    results = results_of(engine)
+    funding = pools_funding(engine, results, snapshot)
     rows = []
-    for result in saved_accounts(snapshot):
+    for result in results:
         # a rule that this version does not know has no next step either
         following = NEXT_STEP[result.kind].format(limit=result.limit) if result.valid else None
-        rows.append(account_row(result, distances.get(result.scope)) | {"next": following})
+        row = account_row(result, distances_of(engine, result, snapshot.beta, LEVELS))
+        rows.append(row | {"next": following, "next_funding": funding.get(result.scope)})
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernels import layout
+from monitor.margin.saved_pools import OWN_RULE
 from monitor.margin.stages import Stage, uta_stage
 from monitor.snapshot import PositionRow
 from monitor.stress.book import StressBook
@@ -14,9 +15,6 @@ STEPS = 100
 
 TRIED = 20
 """Positions scanned from each end of the order in which closing them leaves the least margin."""
-
-OWN_RULE = ("hyperliquid", "aster")
-"""Venues whose accounts are liquidated by a rule of their own, not by the stages of the `uta` model."""
 
 
 def unified_stage(book: StressBook, name: str, ratio: float | None) -> Stage | None:

@@ -18,7 +18,7 @@ from rich.text import Text
 from monitor.margin.stages import STAGE_TEXT, Stage
 from monitor.report.plain import number
 from monitor.report.text_parts import DASH, brief, level_text, money, move, plain_table, ratio, times
-from monitor.report.text_venues import account_parts, venue_parts
+from monitor.report.text_venues import account_parts, funding_lines, venue_parts
 
 Document = dict[str, Any]
 _Figure = tuple[str, Callable[[Document], RenderableType]]
@@ -189,6 +189,7 @@ def _details(portfolio: Document) -> Iterator[RenderableType]:
         yield _contributions(units)
     yield _distances(portfolio)
     yield from _remedies(portfolio)
+    yield from funding_lines("\n", portfolio.get("next_funding"), "USD")
     yield from venue_parts(portfolio)
     yield Padding(Text("assumed", style="bold"), (1, 0, 0, 0))
     yield from (Text(f"- {sentence}") for sentence in portfolio["assumptions"])

@@ -50,7 +50,25 @@ def _pool_lines(row: Document) -> Iterator[RenderableType]:
     if row["liquidation"] is not None:
         nearest = row["liquidation"]
         yield Text(f"{name}: liquidated when {nearest['instrument']} moves {move(nearest['move'])}, to {nearest['price']:,.8g}")
+    yield from funding_lines(f"{name}: ", row.get("next_funding"), row["asset"])
     yield Text(f"{name}: what happens next: {row['next']}")
+
+
+def funding_lines(name: str, found: Document | None, asset: str) -> Iterator[RenderableType]:
+    """The next funding of a pool or portfolio: what it receives or pays, when, and the ratio after it; nothing where untold."""
+    if found is None:
+        return
+    when = "" if found["time"] is None else f" at {found['time']}"
+    for failure in found["failures"]:
+        yield Text(f"{name}next funding{when}: no value: {failure['reason']}: {failure['detail']}", style="magenta")
+    if found["amount"] is not None:
+        doubt = " (at rates told for a time that has passed)" if any(_is_old(row, found) for row in found["positions"]) else ""
+        after = UNKNOWN if found["ratio_after"] is None else ratio(found["ratio_after"])
+        yield Text(f"{name}next funding{when}: {money(found['amount'], signed=True)} {asset}{doubt}; margin ratio after it {after}")
+
+
+def _is_old(row: Document, found: Document) -> bool:
+    return bool(row["as_last_told"]) and row["time"] == found["time"]
 
 
 def _pools(rows: list[Document]) -> RenderableType:
@@ -66,7 +84,7 @@ def _pools(rows: list[Document]) -> RenderableType:
 def venue_parts(portfolio: Document) -> Iterator[RenderableType]:
     """Concentration, the cross-venue view and what the rest needs with one venue gone."""
     yield from _concentration(portfolio["concentration"])
-    yield from _view(portfolio["venues"])
+    yield from view_parts(portfolio["venues"])
     yield from _one_gone(portfolio["venue_out"])
 
 
@@ -95,7 +113,8 @@ def _concentration(found: Document) -> Iterator[RenderableType]:
         yield Text("notional over 24 h volume: " + "; ".join(parts))
 
 
-def _view(view: Document) -> Iterator[RenderableType]:
+def view_parts(view: Document) -> Iterator[RenderableType]:
+    """Every pool of a portfolio on its own: its ratio, the moves that liquidate it, who is first, and what to send where."""
     for failure in view["failures"]:
         yield Text(f"venues: no value: {failure['reason']}: {failure['detail']}", style="magenta")
     if view["pools"]:

@@ -23,7 +23,7 @@ def venue_sections(snapshot: Snapshot, parameters: ParameterSet, result: Portfol
     venues = sorted({account.venue for account in snapshot.accounts if account.id in members})
     return {
         "concentration": asdict(concentration(result, snapshot)),
-        "venues": _view(venue_view(snapshot, result.portfolio, move_grid(result))),
+        "venues": view_document(venue_view(snapshot, result.portfolio, move_grid(result))),
         "venue_out": {venue: _without(venue_out(snapshot, parameters, result.portfolio, venue)) for venue in venues},
     }
 
@@ -49,7 +49,8 @@ def _mode(found: tuple[Any, ...] | Failure) -> dict[str, Any]:
     return {"failures": [], "pools": [account_row(pool) for pool in found]}
 
 
-def _view(view: VenueView) -> dict[str, Any]:
+def view_document(view: VenueView) -> dict[str, Any]:
+    """The `venues` part of a portfolio, before `plain`."""
     return {
         "complete": not any(curve.failures for curve in view.pools),
         "failures": [_failure(failure) for failure in view.failures],

@@ -386,7 +386,7 @@ def test_import_is_light() -> None:
     assert min(times) < 0.6
 
 
-ASTER = f"""
+ASTER = """
 [[accounts]]
 id = "aster-main"
 venue = "aster"

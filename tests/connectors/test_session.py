@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from connectors.errors import ConnectFailed, HttpError, RateLimited
 from connectors.events import Event, VenueStatus
 from connectors.memory import MemoryConnection, MemoryWebSocketTransport
 from connectors.ratelimit import Budget, BudgetLimits
-from connectors.session import MOST_PENDING_FRAMES, Session, Tick, Url
+from connectors.session import MOST_PENDING_FRAMES, ROTATION_OVERLAP_S, Session, Tick, Url
 
 SECRET = "0xfeedfacefeedfacefeedfacefeedfacefeedface"
 URL = f"wss://stream.example.com/ws/{SECRET}"
@@ -116,6 +117,7 @@ def build(
     limits: BudgetLimits = ROOMY,
     share: float = 1.0,
     resync: Callable[[], Awaitable[None]] | None = None,
+    rotate_after_s: float | None = None,
     url: Url = URL,
     heartbeat_interval_s: float = 20.0,
     sink: Callable[[list[Event]], None] | None = None,
@@ -134,6 +136,7 @@ def build(
         budget=budget,
         backoff=Backoff(),
         resync=resync,
+        rotate_after_s=None if rotate_after_s is None else lambda: rotate_after_s,
     )
     return Desk(session, protocol, transport, clock, budget, events)
 
@@ -505,6 +508,182 @@ async def test_logs_say_each_kind_once_and_never_an_address(caplog: pytest.LogCa
     assert len([text for text in warnings if "connection_lost" in text]) == 1
     assert all(text.startswith("venue market: ") for text in warnings)
     assert SECRET not in caplog.text
+
+
+AGE_S = 300.0
+
+
+def rotating(**options: Any) -> Desk:
+    return build(rotate_after_s=AGE_S, heartbeat_interval_s=math.inf, **options)
+
+
+async def test_a_connection_is_replaced_at_its_age_without_the_protocol_noticing() -> None:
+    async with running(rotating()) as desk:
+        first = desk.last
+        await desk.clock.advance(AGE_S - 1.0)
+        assert desk.transport.attempts == 1
+        await desk.clock.advance(1.0)
+        second = desk.last
+        assert second is not first
+        assert desk.budget.statistics().connections_used == 2
+        second.deliver("by the second")
+        first.deliver("by the first")
+        await settle()
+        assert sorted(desk.words) == ["by the first", "by the second"]
+        assert not first.closed
+        await desk.clock.advance(ROTATION_OVERLAP_S)
+        assert first.closed
+        second.deliver("later")
+        await settle()
+
+        assert desk.words[-1] == "later"
+        assert desk.protocol.calls.count("opened") == 1
+        assert "closed" not in desk.protocol.calls
+        statistics = desk.session.statistics
+        assert (statistics.rotations, statistics.reconnects, statistics.failures) == (1, 0, {})
+        assert desk.budget.statistics().connections_used == 1
+        assert second.sent == []
+
+
+async def test_a_frame_that_waits_while_the_connections_are_swapped_is_read_once() -> None:
+    async with running(rotating()) as desk:
+        first = desk.last
+        await desk.clock.advance(AGE_S - 0.5)
+        for number in range(200):
+            first.deliver(str(number))
+        await desk.clock.advance(1.0)
+
+        assert desk.words == [str(number) for number in range(200)]
+
+
+async def test_every_replacement_ages_anew_and_asks_for_its_url() -> None:
+    keys = [f"key{number}" for number in range(10)]
+
+    async def url() -> str:
+        return f"wss://stream.example.com/ws/{keys.pop(0)}"
+
+    async with running(rotating(url=url)) as desk:
+        await desk.clock.advance(3.5 * AGE_S)
+
+        assert [connection.url[-4:] for connection in desk.transport.connections] == ["key0", "key1", "key2", "key3"]
+        assert [connection.closed for connection in desk.transport.connections] == [True, True, True, False]
+
+
+async def test_the_resync_runs_again_after_a_replacement() -> None:
+    runs: list[int] = []
+
+    async def resync() -> None:
+        runs.append(desk.clock.monotonic_ns())
+
+    desk = rotating(resync=resync)
+    async with running(desk):
+        await desk.clock.advance(AGE_S + ROTATION_OVERLAP_S + 1.0)
+
+        assert [(at_ns - runs[0]) / 1e9 for at_ns in runs] == [0.0, AGE_S + ROTATION_OVERLAP_S]
+        assert desk.session.statistics.resynced
+
+
+async def test_a_successor_that_cannot_be_opened_leaves_the_first_serving() -> None:
+    async with running(rotating()) as desk:
+        first = desk.last
+        desk.transport.refuse(ConnectFailed("stream.example.com", "refused"), HttpError("stream.example.com", 502))
+        desk.transport.hang()
+        await desk.clock.advance(AGE_S + 2.0)
+        first.deliver("still here")
+        await settle()
+        assert desk.words == ["still here"]
+        assert desk.transport.attempts == 3
+        await desk.clock.advance(30.0)
+
+        assert len(desk.transport.connections) == 2
+        assert first.closed
+        assert desk.session.statistics.failures == {
+            "rotation_connect_failed": 1,
+            "rotation_http_502": 1,
+            "rotation_timeout": 1,
+        }
+        assert "closed" not in desk.protocol.calls
+
+
+async def test_a_refused_successor_pauses_as_long_as_the_venue_says() -> None:
+    async with running(rotating()) as desk:
+        desk.transport.refuse(RateLimited("stream.example.com", 45.0))
+        await desk.clock.advance(AGE_S + 44.0)
+        assert desk.transport.attempts == 2
+        await desk.clock.advance(2.0)
+
+        assert desk.transport.attempts == 3
+        assert desk.session.statistics.rotations == 1
+
+
+async def test_the_first_ending_before_its_successor_is_there_is_an_ordinary_end() -> None:
+    async with running(rotating()) as desk:
+        desk.transport.hang()
+        await desk.clock.advance(AGE_S)
+        desk.last.lose(1001)
+        await settle()
+        assert desk.words == ["down"]
+        await desk.clock.advance(1.0)
+
+        assert desk.protocol.calls.count("opened") == 2
+        assert desk.session.statistics.rotations == 0
+
+
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
+async def test_the_first_ending_after_its_successor_took_over_is_no_end(after_s: float) -> None:
+    async with running(rotating()) as desk:
+        first = desk.last
+        await desk.clock.advance(AGE_S)
+        await desk.clock.advance(after_s)
+        first.lose(1001)
+        await settle()
+        desk.last.deliver("on")
+        await settle()
+
+        assert desk.words == ["on"]
+        assert first.closed
+        assert desk.transport.attempts == 2
+        assert "closed" not in desk.protocol.calls
+
+
+async def test_both_ending_while_they_overlap_is_followed_by_a_new_connection() -> None:
+    async with running(rotating()) as desk:
+        await desk.clock.advance(AGE_S)
+        for connection in desk.transport.connections:
+            connection.lose()
+        await settle()
+        assert desk.words == ["down"]
+        await desk.clock.advance(1.0)
+
+        assert desk.protocol.calls.count("opened") == 2
+        assert desk.budget.statistics().connections_used == 1
+
+
+@pytest.mark.parametrize("moment", ["opening", "overlapping", "resyncing"])
+async def test_stop_while_replacing(moment: str) -> None:
+    async def resync() -> None:
+        if desk.session.statistics.rotations:
+            await desk.clock.sleep(1000.0)
+
+    desk = rotating(resync=resync)
+    async with running(desk):
+        if moment == "opening":
+            desk.transport.hang()
+        await desk.clock.advance(AGE_S + (ROTATION_OVERLAP_S + 1.0 if moment == "resyncing" else 1.0))
+        assert desk.transport.attempts == 2
+
+
+async def test_a_replacement_waits_for_its_part_of_the_budget() -> None:
+    async with running(rotating(limits=BudgetLimits(connections=2))) as desk:
+        async with desk.budget.connection():
+            await desk.clock.advance(AGE_S + 60.0)
+            assert desk.transport.attempts == 1
+            desk.last.deliver("served meanwhile")
+            await settle()
+            assert desk.words == ["served meanwhile"]
+        await settle()
+
+        assert desk.transport.attempts == 2
 
 
 async def test_stop_before_run() -> None:

@@ -21,6 +21,7 @@ from monitor.alerts.message import Delivery, Message
 from monitor.app import Application
 from monitor.margin.result import Level, PoolResult
 from monitor.metrics import Collector
+from monitor.status import funding_of
 from monitor.terminal import pool_table
 from monitor.venues import Transports, connector_factory
 
@@ -148,7 +149,8 @@ class LoopbackMonitor:
 
     def terminal(self) -> str:
         console = Console(file=io.StringIO(), width=200)
-        console.print(pool_table(self.app.results(), {}, "test"))
+        results = self.app.results()
+        console.print(pool_table(results, {}, "test", funding_of(self.app, results)))
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 

@@ -112,6 +112,16 @@ def with_pools() -> Document:
     return document
 
 
+def with_funding(document: Document | None = None) -> Document:
+    """The book with pools whose perpetuals pay: Hyperliquid's on the hour on the oracle price, Aster's at 16:00 on the mark."""
+    told = with_pools() if document is None else document
+    btc, aster, eth = told["instruments"][:3]
+    btc["funding"] = {"rate": 0.0000125, "interval_h": 1, "price": 100_000.0}
+    eth["funding"] = {"rate": "-0.00002", "interval_h": 1.0, "next_time": "2026-11-21T13:00:00Z", "price": 3_500.0}
+    aster["funding"] = {"rate": 0.0001, "interval_h": 8, "next_time": "2026-11-21T16:00:00Z"}
+    return told
+
+
 def two_hedged_perpetuals(quantity: float = 10.0) -> Document:
     """Long and short one perpetual in two accounts, 100,000 USD each: nothing but the charge on gross perpetuals is left."""
     mark = {"kind": "perpetual", "coin": "BTC", "settle": "USDC", "mark": 100_000.0, "tiers": [[0, 0.01, 0]]}

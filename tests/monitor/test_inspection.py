@@ -14,7 +14,7 @@ import pytest
 from config import load
 from connectors.simulator.hyperliquid import ADDRESSES, AccountPlan, HyperliquidServer, PositionPlan
 from connectors.simulator.hyperliquid_desk import demo_plans
-from monitor.inspection import check_live, discover_accounts, verify_account
+from monitor.inspection.commands import Asked, check_live, discover_accounts, verify_account
 from monitor.snapshot import read_snapshot
 from tests.monitor.loopback_venue import settings_for, standing_venue
 
@@ -39,7 +39,7 @@ def spoiled(server: HyperliquidServer, request: str, change: Callable[[Any], Any
 
 
 async def discovered(server: HyperliquidServer, address: str) -> int:
-    return await asyncio.to_thread(discover_accounts, address, "mainnet", server.rest_url)
+    return await asyncio.to_thread(discover_accounts, Asked(address, rest_url=server.rest_url))
 
 
 async def test_what_discover_prints_is_a_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ async def test_discover_finds_nothing_behind_what_is_no_account(capsys: pytest.C
 
 
 async def verified(server: HyperliquidServer, address: str, save: Path | None = None) -> int:
-    return await asyncio.to_thread(verify_account, address, "mainnet", server.rest_url, save)
+    return await asyncio.to_thread(verify_account, Asked(address, rest_url=server.rest_url), save)
 
 
 @pytest.mark.parametrize("name", list(ADDRESSES))
@@ -153,7 +153,8 @@ async def test_a_file_that_cannot_be_written_is_told(capsys: pytest.CaptureFixtu
 async def test_a_venue_that_is_down_is_told_with_its_host(capsys: pytest.CaptureFixture[str], command: Callable[..., int]) -> None:
     async with standing_venue() as server:
         url = server.rest_url
-    arguments = (MASTER, "mainnet", url, None) if command is verify_account else (MASTER, "mainnet", url)
+    asked = Asked(MASTER, rest_url=url)
+    arguments = (asked, None) if command is verify_account else (asked,)
     assert await asyncio.to_thread(command, *arguments) == 1
     assert f"failed: cannot connect to {url.removeprefix('http://')}" in capsys.readouterr().out
 

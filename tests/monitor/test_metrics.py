@@ -16,6 +16,7 @@ from tests.monitor import openmetrics
 from tests.monitor.loopback import loopback
 from tests.monitor.own_app import SECTIONS_FEED, OwnApplication, cash_for, ledgers, marks, opening
 from tests.monitor.own_desk import ACCOUNT, position
+from tests.monitor.test_status import hourly, with_funding
 
 FAMILIES = {
     "marginwatch_account_equity_usd": "gauge",
@@ -29,6 +30,10 @@ FAMILIES = {
     "marginwatch_account_reconciled": "gauge",
     "marginwatch_account_level": "gauge",
     "marginwatch_account_failure_info": "gauge",
+    "marginwatch_account_next_funding_usd": "gauge",
+    "marginwatch_account_key_expiry_timestamp_seconds": "gauge",
+    "marginwatch_account_model_error_ratio": "gauge",
+    "marginwatch_account_next_funding_timestamp_seconds": "gauge",
     "marginwatch_venue_reported_difference_ratio": "gauge",
     "marginwatch_level_threshold_ratio": "gauge",
     "marginwatch_feed_up": "gauge",
@@ -98,8 +103,13 @@ async def test_an_unknown_figure_has_no_sample() -> None:
     await own.feed(SECTIONS_FEED, FeedStatus.STALE)
     stale = scraped(own)
     figures = [name for name in FAMILIES if name.startswith("marginwatch_account_") and name.endswith(("_usd", "_ratio", "_level"))]
-    assert len(figures) == 8
-    for name in (*figures, "marginwatch_account_reconciled", "marginwatch_venue_reported_difference_ratio"):
+    assert len(figures) == 10
+    for name in (
+        *figures,
+        "marginwatch_account_next_funding_timestamp_seconds",
+        "marginwatch_account_reconciled",
+        "marginwatch_venue_reported_difference_ratio",
+    ):
         assert stale[name] == [], name
     assert pools(stale["marginwatch_account_valid"]) == {"main": 0.0}
     (failure,) = stale["marginwatch_account_failure_info"]
@@ -140,6 +150,27 @@ async def test_money_in_another_token_is_not_called_usd() -> None:
         families = {family.name: family.samples for family in parse(monitor.metrics())}
         assert set(pools(families["marginwatch_account_margin_ratio"])) == {"main", "xyz", "hyna"}
         assert set(pools(families["marginwatch_account_equity_usd"])) == {"main", "xyz"}, "hyna settles in USDE"
+        assert set(pools(families["marginwatch_account_next_funding_usd"])) == {"main", "xyz"}
+        assert set(pools(families["marginwatch_account_next_funding_timestamp_seconds"])) == {"main", "xyz", "hyna"}
+
+
+async def test_next_funding_is_what_the_status_says() -> None:
+    own = await with_funding()
+    samples = scraped(own)
+    assert pools(samples["marginwatch_account_next_funding_usd"]) == {"main": pytest.approx(-101.0), "iso:ETH": pytest.approx(0.202)}
+    hour_s = (own.clock.time_ms() // 3_600_000 + 1) * 3_600
+    assert pools(samples["marginwatch_account_next_funding_timestamp_seconds"]) == {"main": hour_s, "iso:ETH": hour_s}
+    await own.feed(SECTIONS_FEED, FeedStatus.STALE)
+    stale = scraped(own)
+    assert stale["marginwatch_account_next_funding_usd"] == stale["marginwatch_account_next_funding_timestamp_seconds"] == []
+
+
+async def test_an_unknown_rate_has_no_sample_and_a_known_time_one() -> None:
+    own = OwnApplication()
+    await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.5)), hourly("BTC"))
+    samples = scraped(own)
+    assert samples["marginwatch_account_next_funding_usd"] == []
+    assert set(pools(samples["marginwatch_account_next_funding_timestamp_seconds"])) == {"main"}
 
 
 async def test_thresholds_are_those_of_the_account() -> None:

@@ -28,7 +28,7 @@ PORTFOLIO_KEYS = {
 }  # fmt: skip
 EXTRA_KEYS = {
     "cash_to_safety", "reduction", "hedge_benefit", "binding_choice", "at_liquidity_cap", "eligibility", "concentration",
-    "venues", "venue_out", "assumptions", "stage",
+    "venues", "venue_out", "assumptions", "stage", "next_funding",
 }  # fmt: skip
 UNIT_KEYS = {
     "coin", "status", "max_loss", "worst", "binding_orders", "price_nodes", "vol_nodes", "linear", "option", "spot", "collateral",
@@ -70,7 +70,7 @@ def test_the_document_has_the_keys_of_the_format() -> None:
         assert all(row.keys() == POSITION_KEYS for row in unit["positions"])
         assert [len(unit["option"]), len(unit["option"][0])] == [3, len(unit["price_nodes"])]
     (account,) = found["accounts"]
-    assert {"id", "venue", "method", "status", "mode", "margin_ratio", "level", "pool", "next"} <= account.keys()
+    assert {"id", "venue", "method", "status", "mode", "margin_ratio", "level", "pool", "next", "next_funding"} <= account.keys()
     assert (account["id"], account["method"], account["mode"]) == ("hl-main", "hyperliquid", "unified")
     assert found["modes"]["hl-main"].keys() == {"standard", "unified", "portfolio_margin"}
 
@@ -546,3 +546,102 @@ def test_under_a_given_equity_only_debts_need_a_price() -> None:
 def test_the_view_says_whether_every_pool_has_a_value() -> None:
     assert only(saved_book.book())["venues"]["complete"] is False
     assert only(saved_book.two_hedged_perpetuals())["venues"]["complete"] is True
+
+
+# -- next funding ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_next_funding_of_a_pool_is_in_its_token_and_that_of_a_portfolio_in_usd() -> None:
+    """By hand: -2 BTC at 100,000 and 0.00125 % receive 2.5, 40 ETH at 3,500 and -0.002 % receive 2.8, at 13:00."""
+    found = reported(saved_book.with_funding(saved_book.with_pools() | {"fx": {"USDT": 0.9997, "USDC": 0.99}}))
+    (account,), (portfolio,) = found["accounts"], found["portfolios"]
+    due = account["next_funding"]
+    assert due.keys() == {"time", "amount", "ratio_after", "failures", "positions"}
+    assert (due["time"], due["failures"]) == ("2026-11-21T13:00:00Z", [])
+    assert due["amount"] == pytest.approx(5.3)
+    assert due["ratio_after"] == pytest.approx(account["maintenance_margin"] / (account["equity"] + 5.3))
+    btc, eth = due["positions"]
+    assert btc == {
+        "account": "hl-main", "pool": "USDC", "instrument": "hyperliquid:BTC", "side": None, "quantity": -2.0, "rate": 0.0000125,
+        "time": "2026-11-21T13:00:00Z", "amount": pytest.approx(2.5), "as_last_told": False, "failure": None,
+    }  # fmt: skip
+    assert eth["amount"] == pytest.approx(2.8)
+    due = portfolio["next_funding"]
+    assert due["amount"] == pytest.approx(5.3 * 0.99)
+    assert due["ratio_after"] == pytest.approx(portfolio["maintenance_margin"] / (portfolio["equity"] + 5.3 * 0.99))
+    assert [(row["account"], row["pool"], row["time"]) for row in due["positions"]] == [
+        ("hl-main", None, "2026-11-21T13:00:00Z"),
+        ("hl-main", None, "2026-11-21T13:00:00Z"),
+        ("aster-1", None, "2026-11-21T16:00:00Z"),
+    ]
+    assert due["positions"][2]["amount"] == pytest.approx(-100_040.0 * 0.0001 * 0.9997)
+
+
+def test_a_portfolio_adds_up_all_venues_that_pay_at_the_same_time() -> None:
+    due = only(saved_book.with_funding() | {"as_of": "2026-11-21T15:30:00Z"})["next_funding"]
+    assert due["time"] == "2026-11-21T16:00:00Z"
+    assert due["amount"] == pytest.approx(2.5 + 2.8 - 10.004 * 0.9997)
+    assert [row["as_last_told"] for row in due["positions"]] == [False, True, False]
+
+
+def test_funding_that_no_position_tells_is_no_figure() -> None:
+    found = reported(saved_book.with_pools())
+    assert (found["portfolios"][0]["next_funding"], found["accounts"][0]["next_funding"]) == (None, None)
+
+
+def funding_without(change: Document, *, place: int = 0) -> tuple[Document, Document]:
+    """(of the portfolio, of the pool) with one instrument's funding changed; a value of None takes the key away."""
+    document = saved_book.with_funding()
+    told = document["instruments"][place]["funding"] | change
+    document["instruments"][place]["funding"] = {key: value for key, value in told.items() if value is not None}
+    found = reported(document)
+    return found["portfolios"][0]["next_funding"], found["accounts"][0]["next_funding"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "word"),
+    [({"rate": None}, "MISSING_FUNDING", "no funding rate of hyperliquid:BTC"), ({"price": None}, "MISSING_INDEX", "no oracle price"),
+     ({"interval_h": None}, "MISSING_FUNDING", "interval")],
+)  # fmt: skip
+def test_an_unknown_payment_leaves_no_amount(change: Document, reason: str, word: str) -> None:
+    for due in funding_without(change):
+        assert (due["amount"], due["ratio_after"]) == (None, None)
+        (failure,) = due["failures"]
+        assert failure["reason"] == reason
+        assert word in failure["detail"]
+        assert due["positions"][0]["failure"] == failure
+
+
+def test_untold_funding_beside_told_is_unknown() -> None:
+    document = saved_book.with_funding()
+    del document["instruments"][1]["funding"]
+    found = reported(document)
+    assert found["accounts"][0]["next_funding"]["amount"] == pytest.approx(5.3)
+    due = found["portfolios"][0]["next_funding"]
+    assert (due["amount"], due["failures"][0]["reason"]) == (None, "MISSING_FUNDING")
+    assert due["failures"][0]["detail"] == 'no funding of aster:BTCUSDT was told: add "funding"'
+
+
+def test_a_payment_without_a_rate_to_usd_leaves_no_amount() -> None:
+    document = saved_book.with_funding() | {"fx": {"USDT": 0.9997}, "as_of": "2026-11-21T15:30:00Z"}
+    due = only(document)["next_funding"]
+    assert (due["amount"], due["failures"][0]["reason"]) == (None, "MISSING_FX")
+    assert due["ratio_after"] is None
+
+
+def test_both_sides_of_a_hedge_are_named() -> None:
+    document = saved_book.with_funding() | {"as_of": "2026-11-21T15:30:00Z"}
+    sides = [{"instrument": "aster:BTCUSDT", "quantity": quantity, "side": side} for quantity, side in ((3.0, "long"), (-1.0, "short"))]
+    document["accounts"][1]["positions"] = sides
+    rows = only(document)["next_funding"]["positions"][2:]
+    assert [(row["side"], row["amount"]) for row in rows] == [
+        ("long", pytest.approx(-30.012 * 0.9997)),
+        ("short", pytest.approx(10.004 * 0.9997)),
+    ]
+
+
+def test_an_inverse_contract_has_no_rule_of_funding() -> None:
+    document = saved_book.with_funding()
+    document["instruments"][1] |= {"inverse": True, "settle": "BTC", "funding": {"rate": 0.0001, "interval_h": 1}}
+    due = only(document)["next_funding"]
+    assert (due["amount"], due["failures"][0]["reason"]) == (None, "UNSUPPORTED_MODE")

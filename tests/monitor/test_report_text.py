@@ -127,7 +127,7 @@ def test_sets_stand_side_by_side_and_are_named_with_their_dates() -> None:
 
 @pytest.mark.parametrize("name", ["uta", "house"])
 def test_it_fits_100_columns(name: str) -> None:
-    text = printed(reported(saved_book.with_pools(), name), reported(saved_book.with_pools(), "house"))
+    text = printed(reported(saved_book.with_funding(), name), reported(saved_book.with_funding(), "house"))
     assert max(map(len, text.splitlines())) <= 100
     assert "\x1b" not in text
     assert "…" not in text
@@ -314,3 +314,33 @@ def test_figures_are_written_for_people() -> None:
     assert [move(value) for value in (None, -0.1234, 0.5)] == ["none", "-12.34%", "+50.00%"]
     assert [times(value, equity) for value, equity in ((10.0, 4.0), (10.0, 0.0), (None, 1.0), (1.0, None))] == [" (2.5x)", "", "", ""]
     assert level_text(None).plain == "unknown"
+
+
+# -- next funding ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_it_says_what_is_paid_next_and_what_that_does() -> None:
+    document = reported(saved_book.with_funding())
+    text = one_line(printed(document))
+    (account,), (portfolio,) = document["accounts"], document["portfolios"]
+    after = [ratio(one["next_funding"]["ratio_after"]) for one in (account, portfolio)]
+    assert f"hl-main USDC: next funding at 2026-11-21T13:00:00Z: +5.30 USDC; margin ratio after it {after[0]}" in text
+    assert f" next funding at 2026-11-21T13:00:00Z: +5.30 USD; margin ratio after it {after[1]}" in text
+    assert "next funding" not in printed(reported(saved_book.with_pools()))
+
+
+def test_it_says_why_a_payment_is_unknown_and_that_a_rate_is_old() -> None:
+    document = saved_book.with_funding()
+    document["instruments"][0]["funding"]["rate"] = None
+    document["instruments"][2]["funding"]["next_time"] = "2026-11-21T11:00:00Z"
+    text = one_line(printed(reported(document)))
+    assert "next funding at 2026-11-21T13:00:00Z: no value: MISSING_FUNDING: no funding rate of hyperliquid:BTC was told" in text
+    document["instruments"][0]["funding"]["rate"] = 0.0000125
+    assert "+5.30 USDC (at rates told for a time that has passed); margin ratio" in one_line(printed(reported(document)))
+
+
+def test_it_prints_a_report_that_was_saved_before_it_told_funding() -> None:
+    document = reported(saved_book.with_pools())
+    for one in (*document["portfolios"], *document["accounts"]):
+        del one["next_funding"]
+    assert "next funding" not in printed(document)

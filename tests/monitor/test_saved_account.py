@@ -13,7 +13,7 @@ import pytest
 from connectors.clock import SystemClock
 from connectors.events import AccountSnapshot, BorrowReserves, SpotPrices
 from connectors.simulator.hyperliquid import ADDRESSES, AccountPlan, HyperliquidServer, PositionPlan
-from monitor.inspection import _one_account
+from monitor.inspection.commands import Asked, settings_of
 from monitor.margin.hyperliquid import VENUE
 from monitor.saved_account import missing_for_portfolio, snapshot_document
 from monitor.snapshot import parse_snapshot
@@ -36,8 +36,7 @@ KEYS = {
 
 async def taken(server: HyperliquidServer, address: str) -> tuple[dict[str, Any], SideBySide]:
     """The document of an account as read now, through JSON, and what it was made from."""
-    settings = _one_account(address, "mainnet", server.rest_url)
-    assert settings is not None
+    settings = settings_of(Asked(address, rest_url=server.rest_url))
     transports, clock = Transports.real(), SystemClock()
     try:
         rest = hyperliquid_rest(settings, transports, hyperliquid_budget(settings, clock), clock)
@@ -180,8 +179,7 @@ async def test_the_index_is_what_the_venue_lends_at_and_nothing_is_invented() ->
 async def test_figures_that_are_no_numbers_are_written_as_unknown() -> None:
     plan = AccountPlan(f"0x{1:040x}", "one", cash={"": 1e6}, positions=(PositionPlan("DOGE", 100.0, 10),))
     async with standing_venue([plan]) as server:
-        settings = _one_account(plan.address, "mainnet", server.rest_url)
-        assert settings is not None
+        settings = settings_of(Asked(plan.address, rest_url=server.rest_url))
         transports, clock = Transports.real(), SystemClock()
         try:
             rest = hyperliquid_rest(settings, transports, hyperliquid_budget(settings, clock), clock)

@@ -41,6 +41,7 @@ def whole() -> Document:
             {
                 "id": "aster:ETHUSDT", "kind": "perpetual", "coin": "ETH", "settle": "USDT", "mark": "4001.25",
                 "tiers": [[0, 0.01, 0], ["1e6", 0.02, 10000]], "max_leverage": 75,
+                "funding": {"rate": "-0.0003", "interval_h": 4, "next_time": "2027-03-01T12:00:00Z", "price": 4000.75},
             },
             {
                 "id": "deribit:ETH-30APR27", "kind": "future", "coin": "ETH", "settle": "ETH", "inverse": True,
@@ -98,6 +99,9 @@ def test_every_key_is_read() -> None:
     assert (snapshot.volume_24h_usd, snapshot.daily_volatility) == ({"aster:ETHUSDT": 3.5e8}, {"ETH": 0.04})
     call, perpetual, future, spot = snapshot.instruments
     assert (call.kind, call.option_type, call.strike, call.forward, call.iv, call.mark) == ("option", "call", 4500, 4040.5, 0.61, None)
+    assert perpetual.funding is not None
+    assert perpetual.funding.model_dump() == {"rate": -0.0003, "interval_h": 4.0, "next_time_ms": 1_803_902_400_000, "price": 4000.75}
+    assert (call.funding, future.funding) == (None, None)
     assert call.expiry_ms == future.expiry_ms == 1_809_072_000_000
     assert (perpetual.mark, perpetual.tiers, perpetual.max_leverage) == (4001.25, ((0, 0.01, 0), (1e6, 0.02, 1e4)), 75)
     assert (future.inverse, perpetual.inverse, spot.mark, spot.expiry_ms) == (True, False, None, None)
@@ -220,6 +224,7 @@ HELD = {"instrument": "aster:ETHUSDT", "quantity": 1}
         (top(as_of=10**400), "as_of: expected milliseconds since 1970, got 1"),
         (top(parameters=""), 'parameters: expected a text that is not empty, got text ""'),
         (top(overrides={"BTC": 1}), "overrides.BTC: expected an object, got integer 1"),
+        (top(overrides={"BTC": {"price_range": float("inf")}}), "overrides: expected finite numbers, got inf"),
         (top(fx=[]), "fx: expected an object, got a list"),
         (top(fx={"USDT": 0}), "fx.USDT: expected a number greater than 0"),
         (top(fx={"USDT": "0.99.1"}), 'fx.USDT: expected a number, got text "0.99.1"'),
@@ -259,6 +264,16 @@ HELD = {"instrument": "aster:ETHUSDT", "quantity": 1}
         (instrument(PERPETUAL, mark=0), "instruments[1].mark: expected a number greater than 0, or null where it is unknown, got 0"),
         (instrument(PERPETUAL, expiry=1809072000000), 'instruments[1].expiry: a perpetual has none; remove it or correct "kind"'),
         (instrument(PERPETUAL, strike=1), 'instruments[1].strike: a perpetual has none; remove it or correct "kind"'),
+        (instrument(PERPETUAL, funding={"rate": 0.01, "hours": 1}), "instruments[1].funding.hours: unknown key"),
+        (
+            instrument(PERPETUAL, funding={"rate": -1.25}),
+            "instruments[1].funding.rate: expected a fraction, 0.0001 for 0.01 %, got -1.25; is",
+        ),
+        (instrument(PERPETUAL, funding={"interval_h": 0}), "instruments[1].funding.interval_h: expected a number greater than 0"),
+        (instrument(PERPETUAL, funding={"next_time": 8}), "instruments[1].funding.next_time: expected milliseconds since 1970, got 8"),
+        (instrument(PERPETUAL, funding={"price": 0}), "instruments[1].funding.price: expected a number greater than 0"),
+        (instrument(FUTURE, funding={}), 'instruments[2].funding: a future pays none; remove it or correct "kind"'),
+        (instrument(CALL, funding={}), "instruments[0].funding: an option pays none"),
         (instrument(PERPETUAL, tiers=[[0, 0.01]]), "instruments[1].tiers[0]: expected three numbers: lower bound"),
         (instrument(PERPETUAL, tiers=[[0, "a", 0]]), 'instruments[1].tiers[0][1]: expected a number, got text "a"'),
         (instrument(PERPETUAL, tiers=[[5, 0.1, 0]]), "instruments[1].tiers: expected lower bounds that start at 0 and increase, got 5"),

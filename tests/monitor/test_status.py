@@ -11,14 +11,14 @@ import orjson
 import pytest
 
 from config.settings import Settings
-from connectors.events import AccountFailure, FailureReason, FeedStatus, Liquidation
+from connectors.events import AccountFailure, FailureReason, FeedStatus, Instruments, Liquidation, MarkPrices, VenueStatus
 from monitor import status
 from monitor.margin.hyperliquid import VENUE
 from monitor.margin.result import Failure, Level, PoolKind, PoolResult
 from monitor.web.server import _alerts
 from tests.monitor.loopback import LoopbackMonitor, loopback
 from tests.monitor.own_app import SECTIONS_FEED, OwnApplication, cash_for, marks, opening
-from tests.monitor.own_desk import ACCOUNT, position
+from tests.monitor.own_desk import ACCOUNT, name, position, reference
 
 POOL = PoolResult(
     venue=VENUE, account=ACCOUNT, pool="main", kind=PoolKind.HYPERLIQUID_CROSS, mode="standard", asset="USDC", level=Level.WARNING,
@@ -112,6 +112,79 @@ async def test_an_account_nothing_is_known_of_is_listed_as_failed() -> None:
     listed = {account["id"]: account for account in decoded(status.accounts(own.app))["accounts"]}
     assert (listed["maker"]["status"], listed["taker"]["status"]) == ("ok", "failed")
     assert listed["taker"]["margin_ratio"] is None
+
+
+# -- funding ---------------------------------------------------------------------------------------------------------------------------
+
+
+def hourly(*symbols: str) -> Instruments:
+    """The reference data with some perpetuals that pay on the hour."""
+    told = reference()
+    named = {name(symbol) for symbol in symbols}
+    return replace(told, instruments=tuple(replace(i, funding_interval_h=1.0) if i.id in named else i for i in told.instruments))
+
+
+def contexts(own: OwnApplication, rate: float, **marks: float) -> MarkPrices:
+    """Marks by symbol with that rate, each with an oracle price 1 % above."""
+    names, told = [name(symbol) for symbol in marks], list(marks.values())
+    return MarkPrices(VENUE, "allDexsAssetCtxs", own.now_ns, names, told, [1.01 * mark for mark in told], [rate] * len(told))
+
+
+async def with_funding() -> OwnApplication:
+    own = OwnApplication()
+    held = position("BTC", 1000.0, 100.0), position("ETH", -2.0, 100.0, isolated=250.0)
+    await own.tell(*opening(own, *held, cash=cash_for(0.5)), hourly("BTC", "ETH"), contexts(own, 0.001, BTC=100.0, ETH=100.0))
+    return own
+
+
+async def test_positions_and_pools_say_what_they_pay_next_and_when() -> None:
+    own = await with_funding()
+    began = own.clock.time_ms()
+    hour = (began // 3_600_000 + 1) * 3_600_000
+    (account,) = decoded(status.accounts(own.app))["accounts"]
+    held = {row["instrument"]: row["funding"] for row in account["positions"]}
+    told = {"rate": 0.001, "time_ms": hour, "as_last_told": False, "failure": None}
+    assert held["hyperliquid:BTC"] == {**told, "amount": pytest.approx(-101.0)}
+    assert held["hyperliquid:ETH"] == {**told, "amount": pytest.approx(0.202)}
+    due = {pool["pool"]: pool["next_funding"] for pool in account["pools"]}
+    shared = {"time_ms": hour, "as_last_told": False, "failures": []}
+    assert due["main"] == {**shared, "amount": pytest.approx(-101.0), "ratio_after": pytest.approx(1250.0 / (2500.0 - 101.0))}
+    assert due["iso:ETH"]["amount"] == pytest.approx(0.202)
+    assert decoded(status.status(own.app))["pools"] == account["pools"]
+
+
+async def test_the_hour_is_the_venues() -> None:
+    own = await with_funding()
+    now = own.clock.time_ms()
+    hour = now - now % 3_600_000 + 3_600_000
+    for said, expected in ((hour - 60_000, hour), (hour + 60_000, hour + 3_600_000)):
+        await own.tell(VenueStatus(VENUE, own.now_ns, said))
+        assert {pool["next_funding"]["time_ms"] for pool in decoded(status.status(own.app))["pools"]} == {expected}
+        assert status.venue_time_ms(own.app, VENUE) == pytest.approx(said, abs=1)
+    await own.clock.advance(60.0)
+    assert status.venue_time_ms(own.app, VENUE) == pytest.approx(hour + 120_000, abs=1)
+
+
+async def test_unknown_funding_has_a_reason_and_a_stale_pool_no_ratio_after() -> None:
+    own = await with_funding()
+    await own.feed(SECTIONS_FEED, FeedStatus.STALE)
+    pools = {pool["pool"]: pool["next_funding"] for pool in decoded(status.status(own.app))["pools"]}
+    assert (pools["main"]["amount"], pools["main"]["ratio_after"]) == (pytest.approx(-101.0), None)
+    own = OwnApplication()
+    await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.5)), hourly("BTC"))
+    (account,) = decoded(status.accounts(own.app))["accounts"]
+    (pool,), (held,) = account["pools"], account["positions"]
+    assert (pool["status"], pool["next_funding"]["amount"], pool["next_funding"]["ratio_after"]) == ("ok", None, None)
+    assert pool["next_funding"]["failures"] == [held["funding"]["failure"]]
+    assert held["funding"]["failure"]["reason"] == "MISSING_FUNDING"
+    assert (held["funding"]["rate"], held["funding"]["amount"]) == (None, None)
+
+
+async def test_a_pool_without_positions_has_no_funding() -> None:
+    own = OwnApplication()
+    await own.tell(*opening(own))
+    (pool,) = decoded(status.status(own.app))["pools"]
+    assert pool["next_funding"] is None
 
 
 # -- alerts and times -----------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,13 @@ import pytest
 from rich.console import Console, RenderableType
 
 from connectors.events import FailureReason
+from connectors.simulator.hyperliquid_desk import demo_plans
 from monitor.alerts.policy import AlertPolicy, PolicyConfig
+from monitor.funding import PoolFunding
 from monitor.margin.result import Failure, Level, PoolResult
-from monitor.terminal import BAR, AlertLines, bar, percent, pool_table, short, show
+from monitor.status import funding_of
+from monitor.terminal import BAR, AlertLines, bar, funding_text, percent, pool_table, short, show
+from tests.monitor.loopback import loopback
 from tests.monitor.test_status import POOL
 
 STALE = replace(
@@ -57,7 +61,7 @@ def test_the_bar_fills_with_the_ratio(ratio: float | None, filled: int) -> None:
 
 
 def test_the_bar_has_a_tick_at_every_level() -> None:
-    assert [cell for cell, mark in enumerate(bar(0.5, (0.6, 0.9, 1.0), "green").plain) if mark == "|"] == [12, 18, 20]
+    assert [cell for cell, mark in enumerate(bar(0.5, (0.6, 0.9, 1.0), "green").plain) if mark == "|"] == [6, 9, 10]
 
 
 def test_a_row_says_what_is_known() -> None:
@@ -91,6 +95,56 @@ def test_a_difference_from_the_venue_is_shown() -> None:
 
 def test_the_worst_position_stands_with_its_distance() -> None:
     assert "BTC -12.5%" in row(replace(POOL, worst_instrument="hyperliquid:BTC", worst_distance=-0.125))
+
+
+# -- funding ------------------------------------------------------------------------------------------------------------------------
+
+AFTERNOON = 1_795_269_600_000
+"""2026-11-21 14:00 UTC."""
+
+
+def due(amount: float | None = -1_234.0, ratio_after: float | None = 0.619, time_ms: int | None = AFTERNOON) -> PoolFunding:
+    return PoolFunding(time_ms, amount, ratio_after, ())
+
+
+@pytest.mark.parametrize(
+    ("funding", "said"),
+    [
+        (None, ""),
+        (due(), "-1.2k 14:00 -> 61%"),
+        (due(2_500_000.0, 0.89999), "+2.5M 14:00 -> 89%"),
+        (due(0.0, 0.0), "+0.0 14:00 -> 0%"),
+        (due(-0.254, math.inf), "-0.25 14:00 -> inf"),
+        (due(31.85, None), "+31.9 14:00"),
+        (due(None, None), "- 14:00"),
+        (due(None, None, None), "- -"),
+    ],
+)
+def test_funding_in_few_characters(funding: PoolFunding | None, said: str) -> None:
+    assert funding_text(funding) == said
+
+
+def test_funding_known_last_stands_in_brackets() -> None:
+    assert funding_text(due(), known=False) == "(-1.2k 14:00)"
+
+
+def test_a_row_says_what_is_paid_next() -> None:
+    shown = text_of(pool_table([POOL, STALE], {}, "test", {POOL.scope: due()}))
+    fresh, stale = shown.splitlines()[4:6]
+    assert " -1.2k 14:00 -> 61% " in fresh
+    assert " (-1.2k 14:00) " in stale
+
+
+async def test_the_whole_table_fits_150_columns() -> None:
+    names = tuple(plan.name for plan in demo_plans("crash"))
+    console = Console(file=io.StringIO(), width=400)
+    async with loopback(names, scenario="crash", duration=60.0) as monitor:
+        for _ in range(12):
+            await monitor.run(5.0)
+            results = monitor.app.results()
+            table = pool_table(results, {}, "", funding_of(monitor.app, results))
+            assert table.__rich_measure__(console, console.options).maximum <= 150
+            assert any(" -> " in funding_text(one) for one in funding_of(monitor.app, results).values())
 
 
 def test_alert_lines_keep_the_last_ones() -> None:

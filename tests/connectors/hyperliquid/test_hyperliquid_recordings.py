@@ -31,6 +31,7 @@ from connectors.hyperliquid.ledger import Context, Watched, parse_fill, parse_le
 from connectors.hyperliquid.market import SharedReference
 from connectors.hyperliquid.memory import Memory
 from connectors.hyperliquid.messages import (
+    parse_contexts,
     parse_mode,
     parse_orders,
     parse_reserves,
@@ -71,6 +72,7 @@ PARSERS: dict[str, Callable[[Any], object]] = {
     "rest_meta_first6_2026*": lambda payload: parse_meta("", payload, {}),
     "rest_meta_legacy_2023*": lambda payload: parse_meta("", payload, {}),
     "rest_meta_docs_example*": lambda payload: parse_meta("", payload, {}),
+    "rest_meta_and_asset_ctxs_*": lambda payload: parse_contexts(payload, 1),
     "rest_margin_table_*": margin_table,
     "rest_perp_dexs_*": dex_names,
     "rest_spot_meta_docs_example*": lambda payload: build([None], [{"universe": [], "marginTables": []}], payload),
@@ -114,7 +116,6 @@ UNUSED = (
     "rest_funding_history_*",
     "rest_historical_orders_*",
     "rest_l2_book_*",
-    "rest_meta_and_asset_ctxs_*",
     "rest_outcome_meta_*",
     "rest_perp_dex_limits_*",
     "rest_perp_dex_status_*",

@@ -11,8 +11,8 @@ import pytest
 
 from connectors.clock import ManualClock, settle
 from connectors.errors import BudgetError, ConnectorError, HttpError, ProtocolError, RateLimited, Timeout
-from connectors.hyperliquid.discovery import DiscoveredAccount, discover
 from connectors.fields import WrongShape
+from connectors.hyperliquid.discovery import DiscoveredAccount, discover
 from connectors.hyperliquid.messages import SubAccount, Vault
 from connectors.hyperliquid.rest import HyperliquidRest
 from connectors.memory import MemoryHttpTransport
@@ -63,6 +63,7 @@ CALLS: list[tuple[Call, Any, int, dict[str, Any]]] = [
     (lambda rest: rest.user_vault_equities(wire.MAKER), [], 20, {"type": "userVaultEquities", "user": wire.MAKER}),
     (lambda rest: rest.all_borrow_lend_reserve_states(wire.reference()), [], 20, {"type": "allBorrowLendReserveStates"}),
     (lambda rest: rest.exchange_status(), {"time": 1, "specialStatuses": None}, 2, {"type": "exchangeStatus"}),
+    (lambda rest: rest.asset_contexts("xyz"), [{"universe": []}, []], 20, {"type": "metaAndAssetCtxs", "dex": "xyz"}),
     (lambda rest: rest.frontend_open_orders(wire.MAKER), [], 20, {"type": "frontendOpenOrders", "user": wire.MAKER, "dex": ""}),
 ]
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account as Wallet
 
 from connectors.simulator.aster import ALIASES, AccountPlan, Agent, AsterVenue, Market, aster_demo, credentials, hmac_signature, sign
-from connectors.simulator.aster_auth import recover_signer
+from connectors.simulator.aster_auth import recover_signer, wallet_library
 from tests.connectors.simulator.aster_reader import Signer
 
 KEYS_USER = "0x1111111111111111111111111111111111111111"
@@ -64,7 +63,7 @@ def test_a_recorded_request_is_let_in(recordings: Path) -> None:
 def test_dummy_keys_have_their_addresses() -> None:
     for alias in ALIASES:
         own = credentials(alias)
-        assert Wallet.from_key(own.private_key).address == own.signer
+        assert wallet_library()[0].from_key(own.private_key).address == own.signer
         assert own.private_key not in repr(own)
         assert len(own.api_key) == len(own.api_secret) == 64
 

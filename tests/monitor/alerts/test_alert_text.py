@@ -130,6 +130,35 @@ def test_what_happens_next_depends_on_the_pool(pools: Any) -> None:
     assert next_line(kind=PoolKind.HYPERLIQUID_ISOLATED) == "next: at 100%: only this position and its margin are liquidated"
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (PoolKind.ASTER_CROSS, ["nothing before 100%", "open orders are cancelled", "insurance fund", "ADL last", "fee"]),
+        (PoolKind.ASTER_MULTI_ASSETS, ["nothing before 100%", "other assets are sold", "insurance fund", "ADL last", "fee"]),
+        (PoolKind.ASTER_ISOLATED, ["at 100%", "only this position", "fee"]),
+    ],
+)
+def test_what_happens_next_on_aster(pools: Any, kind: PoolKind, words: list[str]) -> None:
+    (told,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, venue="aster", kind=kind)], 0)
+    line = next(line for line in render(told).details if line.startswith("next: "))
+    assert all(word in line for word in words), line
+
+
+def test_the_remedy_of_a_wrong_collateral_ratio_is_told_while_it_is_wrong(pools: Any) -> None:
+    policy = AlertPolicy(PolicyConfig())
+    remedy = "the venue's total fits a collateral ratio of 0.9 for BTC and not 0.95: check it and set it in collateral_ratios"
+    apart = pools(0.5, kind=PoolKind.ASTER_MULTI_ASSETS, reconciled=False, reported_difference=0.05, model_error=0.05, remedy=remedy)
+    assert policy.observe([apart], 0) == []
+    (told,) = policy.observe([apart], 20)
+    assert render(told).title.startswith("WARNING unreconciled hl-main/USDC: 5% off the venue's own figure")
+    assert f"remedy: {remedy}" in render(told).details
+    agreed = pools(0.5, kind=PoolKind.ASTER_MULTI_ASSETS, reconciled=True, remedy="")
+    (over,) = [one for now_s in (21, 24, 27) for one in policy.observe([agreed], now_s)]
+    assert not any(line.startswith("remedy") for line in render(over).details)
+    (level,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, remedy=remedy)], 0)
+    assert not any(line.startswith("remedy") for line in render(level).details), "another alert is about something else"
+
+
 def test_portfolio_margin_shows_the_venues_own_ratio(pools: Any) -> None:
     (told,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, kind=PoolKind.HYPERLIQUID_PORTFOLIO_MARGIN, limit=0.95, raw_ratio=0.874)], 0)
     assert "ratio: 92% now, 92% at crossing; the venue's own ratio 0.8740, limit 0.95" in render(told).details

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from connectors.model import PositionSide
 from monitor.margin.hyperliquid import VENUE, HyperliquidRules
 from monitor.margin.result import Level, PoolKind
 from tests.monitor.own_desk import ACCOUNT, OwnDesk, balance, name, position, section, wallet
@@ -13,7 +14,7 @@ from tests.monitor.own_desk import ACCOUNT, OwnDesk, balance, name, position, se
 
 def liquidation(desk: OwnDesk, pool: str, symbol: str) -> float:
     desk.engine.evaluate()
-    return desk.engine.liquidation_prices()[((VENUE, ACCOUNT, pool), name(symbol))]
+    return desk.engine.liquidation_prices()[(VENUE, ACCOUNT, pool), name(symbol), PositionSide.BOTH]
 
 
 def test_10_2_standard_cross() -> None:

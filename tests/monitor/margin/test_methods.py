@@ -18,7 +18,7 @@ from tests.monitor.own_desk import OwnDesk, position, section, wallet
 
 SOURCE = document(
     account("hl", pools=[pool("main", -80_000.0, "BTC"), pool("xyz", 5.0)], equity=20_000.0, positions=[held("BTC", 1.0)]),
-    account("as", None, "aster", pools=[pool("USDT", 9.0, asset="USDT")], equity=9.0),
+    account("as", "magic", "aster", pools=[pool("USDT", 9.0, asset="USDT")], equity=9.0),
     account("plain", None, "aster", equity=5_000.0),
     portfolios=[{"id": "desk", "accounts": ["hl"]}, {"id": "all", "accounts": ["plain", "hl"]}],
 )

@@ -263,10 +263,10 @@ def test_an_account_without_pools_is_not_listed() -> None:
 
 
 def test_another_venue_has_no_rule_in_this_version() -> None:
-    source = document(account(venue="aster", mode=None, pools=[pool("USDT", 2e5, asset="USDT")]))
+    source = document(account(venue="elsewhere", mode=None, pools=[pool("USDT", 2e5, asset="USDT")]))
     result = only(source)
     assert (reasons(result), result.margin_ratio) == (["UNSUPPORTED_MODE"], None)
-    assert "aster" in result.failures[0].detail
+    assert "elsewhere" in result.failures[0].detail
 
 
 @pytest.mark.parametrize(

@@ -226,9 +226,10 @@ def test_without_any_equity_told_an_empty_account_is_at_zero() -> None:
 
 def test_pools_of_a_venue_without_a_rule_are_taken_as_described() -> None:
     rows = [pool("USDT", 130_000.0, asset="USDT", positions=["aster:BTCUSDT"])]
-    (curve,) = view(document(SHORT | {"equity": None, "pools": rows})).pools
-    assert (curve.pool, curve.asset, curve.assumed) == ("USDT", "USDT", True)
-    assert curve.ratio == pytest.approx(400.0 / 30_000.0)
+    for venue, assumed in (("elsewhere", True), ("aster", False)):
+        (curve,) = view(document(SHORT | {"venue": venue, "equity": None, "pools": rows})).pools
+        assert (curve.pool, curve.asset, curve.assumed) == ("USDT", "USDT", assumed)
+        assert curve.ratio == pytest.approx(400.0 / 30_000.0)
 
 
 # -- transfers -----------------------------------------------------------------------------------------------------------------

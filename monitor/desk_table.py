@@ -1,0 +1,40 @@
+"""Portfolios in the terminal: the figure no venue acts on, and beside it which pool is liquidated first and what to send where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from monitor.desk import DeskView
+from monitor.margin.result import Level
+from monitor.report.plain import plain
+from monitor.report.text_venues import view_parts
+from monitor.report.venue_sections import view_document
+from monitor.terminal import STYLES, percent, short
+
+
+def desk_panel(views: Iterable[DeskView]) -> RenderableType:
+    """One block a portfolio, in the order given."""
+    return Group(*(part for view in views for part in _parts(view)))
+
+
+def _parts(view: DeskView) -> Iterable[RenderableType]:
+    head = Text(f"portfolio {view.portfolio}: ", style="bold")
+    result = view.result
+    if result is None or result.margin_ratio is None:
+        reason = view.failures[0] if view.failures else None
+        detail = f"{reason.reason.value}: {reason.detail}" if reason else "not computed yet"
+        yield head.append(f"no value: {detail}", style="bold magenta")
+    else:
+        style = STYLES.get(Level.LIQUIDATION if result.level is Level.BREACH else result.level, "green")
+        head.append(percent(result.margin_ratio), style=style)
+        head.append(f"  equity {short(result.equity)}, stress maintenance {short(result.maintenance_margin)} USD")
+        if view.saving is not None:
+            head.append(f"; leg by leg {short(view.cross_maintenance_margin)} (offsets save {percent(view.saving, 0)})")
+        yield head
+    for reason_text in view.reasons:
+        yield Text(f"  not to be relied on: {reason_text}", style="dim")
+    if view.venues is not None:
+        yield from view_parts(plain(view_document(view.venues)))

@@ -1,0 +1,22 @@
+"""The terminal's whole picture of a running monitor: portfolios, every pool, the last alerts."""
+
+from __future__ import annotations
+
+from rich.console import Group
+
+from monitor.app import Application
+from monitor.desk_table import desk_panel
+from monitor.status import funding_of
+from monitor.terminal import AlertLines, pool_table
+
+
+def levels_of(app: Application) -> dict[str, tuple[float, float, float]]:
+    """Warning, critical and liquidation ratios by account."""
+    return {a.id: (a.levels.warning, a.levels.critical, a.levels.liquidation) for a in app.settings.accounts}
+
+
+def screen(app: Application, title: str, lines: AlertLines | None = None) -> Group:
+    """The picture now; without `lines` only the tables."""
+    results = app.results()
+    table = pool_table(results, levels_of(app), title, funding_of(app, results))
+    return Group(table, desk_panel(app.desk_views), *([] if lines is None else [lines.render()]))

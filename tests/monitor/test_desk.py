@@ -1,0 +1,201 @@
+"""Portfolios over the live book: a long on one venue, a short on the other."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from config import load
+from config.settings import Settings
+from connectors.events import AccountSnapshot, FailureReason, FuturesSnapshot, MarkPrices, ModeReport, Source
+from connectors.model import FuturesAccount
+from monitor.app import build_book
+from monitor.book import Book
+from monitor.desk import Desk, DeskView
+from monitor.desk_table import desk_panel
+from monitor.engine import Engine
+from monitor.report.document import margin_report
+from monitor.snapshot import parse_snapshot
+from tests.monitor import aster_desk, own_desk
+
+KEY = "0x" + "01" * 32
+MARK, SIZE = 100_000.0, 10.0
+SECOND = 1_000_000_000
+
+
+class Pair:
+    """Two accounts, one on each venue, and a desk over them."""
+
+    def __init__(self, folder: Path, more: str = "", *, fx: str = "USDC = 1.0\nUSDT = 0.999\n") -> None:
+        path = folder / "pair.toml"
+        path.write_text(
+            f'[[accounts]]\nid = "long"\nvenue = "hyperliquid"\naddress = "0x{1:040x}"\n'
+            f'[[accounts]]\nid = "short"\nvenue = "aster"\naddress = "0x{2:040x}"\nagent_key_env = "K"\n[fx]\n{fx}{more}'
+        )
+        self.settings: Settings = load(path, environ={"K": KEY}, quiet=True)
+        self.book: Book = build_book(self.settings)
+        self.engine = Engine(self.book)
+        self.desk = Desk(self.settings, self.engine)
+        self.now_ns = SECOND
+        self.book.apply(own_desk.reference())
+        self.book.apply(aster_desk.reference())
+
+    def long(self, quantity: float = SIZE, cash: float = 200_000.0) -> None:
+        held = own_desk.position("BTC", quantity, MARK)
+        row = own_desk.section("", 1, cash - quantity * MARK, held)
+        self.book.apply(ModeReport("hyperliquid", "long", self.now_ns, "default"))
+        self.book.apply(AccountSnapshot("hyperliquid", "long", self.now_ns, (row,), own_desk.wallet()))
+
+    def short(self, quantity: float = -SIZE, money: float = 150_000.0, *, multi: bool = False, **assets: float) -> None:
+        balances = {"USDT": money, **assets}
+        read = aster_desk.read(balances, [aster_desk.position("BTCUSDT", quantity, MARK, MARK)])
+        state = FuturesAccount(multi, False, 1, read.assets, read.positions, read)
+        self.book.apply(FuturesSnapshot("aster", "short", self.now_ns, Source.POLL, state))
+
+    def marks(self, level: float = MARK) -> None:
+        for venue, name in (("hyperliquid", "hyperliquid:BTC"), ("aster", "aster:BTCUSDT")):
+            self.book.apply(MarkPrices(venue, "feed", self.now_ns, [name], [level], [level], [0.0001]))
+
+    def views(self) -> tuple[DeskView, ...]:
+        self.engine.evaluate()
+        return self.desk.evaluate(*self.desk.document(1_790_000_000_000, self.now_ns))
+
+    def view(self) -> DeskView:
+        (found,) = self.views()
+        return found
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    made = Pair(tmp_path)
+    made.marks()
+    made.long()
+    made.short()
+    return made
+
+
+def shown(*views: DeskView) -> str:
+    console = Console(file=io.StringIO(), width=150, color_system=None)
+    console.print(desk_panel(views))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_each_side_dies_first_on_its_own_venue_and_the_pair_is_calm(pair: Pair) -> None:
+    pair.marks(0.9 * MARK)
+    view = pair.view()
+    assert view.failures == ()
+    assert view.result is not None
+    assert view.result.margin_ratio is not None
+    assert view.venues is not None
+    worth = 0.999 * (150_000.0 + 0.1 * SIZE * MARK) + 200_000.0 - 0.1 * SIZE * MARK
+    assert view.result.equity == pytest.approx(worth, rel=1e-12)
+    pools = {curve.account: curve for curve in view.venues.pools}
+    assert view.venues.first_down is not None
+    assert view.venues.first_up is not None
+    assert view.venues.pools[view.venues.first_down[0]].account == "long"
+    assert view.venues.pools[view.venues.first_up[0]].account == "short"
+    assert pools["long"].up is pools["short"].down is None
+    assert not any(curve.assumed for curve in view.venues.pools)
+    now = {result.account: result.margin_ratio for result in pair.engine.results(pair.now_ns)}
+    assert pools["long"].ratio == pytest.approx(now["long"], rel=1e-12)
+    assert pools["short"].ratio == pytest.approx(now["short"], rel=1e-12)
+    assert view.result.margin_ratio < 0.5 * (pools["long"].ratio or 0.0)
+
+
+def test_what_is_sent_brings_both_pools_to_one_ratio(pair: Pair) -> None:
+    pair.marks(0.85 * MARK)
+    view = pair.view()
+    assert view.venues is not None
+    sent = {transfer.account: transfer for transfer in view.venues.transfers}
+    assert sent["long"].usd == pytest.approx(-sent["short"].usd)
+    assert sent["long"].usd > 0
+    assert sent["short"].amount == pytest.approx(sent["short"].usd / 0.999)
+    ratio = {result.account: result for result in pair.engine.results(pair.now_ns)}
+    after = {
+        name: (ratio[name].maintenance_margin or 0.0) / ((ratio[name].equity or 0.0) + sent[name].amount) for name in ("long", "short")
+    }
+    assert after["long"] == pytest.approx(after["short"], rel=1e-9)
+    assert after["long"] == pytest.approx(view.venues.common_ratio, rel=1e-9)
+
+
+def test_the_document_is_one_that_report_reads_to_the_same_numbers(pair: Pair) -> None:
+    pair.engine.evaluate()
+    document, lacking = pair.desk.document(1_790_000_000_000, pair.now_ns)
+    assert lacking == {}
+    (view,) = pair.desk.evaluate(document, lacking)
+    snapshot = parse_snapshot(document, "the live book")
+    report = margin_report(snapshot, pair.settings.portfolios[0].parameter_set)
+    assert view.result is not None
+    assert report["portfolios"][0]["margin_ratio"] == pytest.approx(view.result.margin_ratio, rel=1e-12)
+    assert report["portfolios"][0]["equity"] == pytest.approx(view.result.equity, rel=1e-12)
+    assert {row["id"]: row["margin_ratio"] for row in report["accounts"]} == {
+        result.account: pytest.approx(result.margin_ratio, rel=1e-12) for result in pair.engine.results(pair.now_ns)
+    }
+
+
+def test_collateral_counts_with_its_haircut_and_is_a_balance(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.marks()
+    pair.book.apply(MarkPrices("aster", "feed", 1, ["aster:BNBUSDT"], [600.0], [600.0], [math.nan]))
+    pair.long()
+    pair.short(multi=True, money=-20_000.0, BNB=400.0)
+    pair.engine.evaluate()
+    document, lacking = pair.desk.document(1_790_000_000_000, pair.now_ns)
+    assert lacking == {}
+    short = next(account for account in document["accounts"] if account["id"] == "short")
+    assert short["balances"] == [{"asset": "BNB", "total": 400.0, "collateral_ratio": pytest.approx(0.95)}]
+    result = next(result for result in pair.engine.results(pair.now_ns) if result.account == "short")
+    assert short["equity"] == pytest.approx(result.equity)
+
+
+def test_an_account_without_a_value_is_said_and_not_left_out(pair: Pair) -> None:
+    pair.now_ns = 1000 * SECOND
+    pair.short()
+    pair.book.apply(MarkPrices("aster", "feed", pair.now_ns, ["aster:BTCUSDT"], [MARK], [MARK], [0.0]))
+    view = pair.view()
+    assert view.result is None
+    assert view.venues is None
+    assert [failure.reason for failure in view.failures] == [FailureReason.STALE_MARK]
+    assert "account long has no value: no mark of hyperliquid:BTC" in view.failures[0].detail
+    assert "portfolio portfolio: no value: STALE_MARK: account long has no value" in shown(view)
+
+
+def test_before_the_first_state_there_is_no_value(tmp_path: Path) -> None:
+    view = Pair(tmp_path).view()
+    assert {failure.reason for failure in view.failures} == {FailureReason.NOT_READY}
+
+
+def test_a_stablecoin_without_a_price_is_a_failure_and_never_a_dollar(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, fx="USDC = 1.0\n")
+    pair.marks()
+    pair.long()
+    pair.short()
+    view = pair.view()
+    assert [failure.reason for failure in view.failures] == [FailureReason.MISSING_FX]
+    assert "no USD price of USDT, which a pool is margined in: set it under [fx]" in view.failures[0].detail
+
+
+def test_each_portfolio_has_its_own_accounts_parameters_and_rules(tmp_path: Path) -> None:
+    more = (
+        '[[portfolios]]\nid = "both"\naccounts = ["long", "short"]\n'
+        '[[portfolios]]\nid = "one"\naccounts = ["long"]\nparameters = "house"\n'
+        "eligibility = { acknowledged = true, minimum_equity = 1e9 }\n"
+    )
+    pair = Pair(tmp_path, more)
+    pair.marks()
+    pair.long()
+    pair.short()
+    views: dict[str, Any] = {view.portfolio: view for view in pair.views()}
+    assert views["one"].result.margin_ratio > views["both"].result.margin_ratio
+    assert len(views["one"].venues.pools) == 1
+    assert "no venue acts" in " ".join(views["both"].reasons) or "acknowledged" in " ".join(views["both"].reasons)
+    assert any("equity" in reason for reason in views["one"].reasons)
+    text = shown(*views.values())
+    assert "first to be liquidated down: long on hyperliquid (main)" in text
+    assert "not to be relied on" in text
