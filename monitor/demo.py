@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from monitor.alerts.http import HttpPoster
 from monitor.alerts.policy import Change, Notification
 from monitor.alerts.rules import Rule
 from monitor.app import Application
+from monitor.desk_table import desk_line
 from monitor.margin.result import Level, PoolResult
 from monitor.screen import screen
 from monitor.terminal import AlertLines, alert_line, percent
@@ -151,14 +153,13 @@ class Demo:
         self._started = time.monotonic()
         if not self.terminal:
             self._endpoints(api)
-            await self._steps(app, venues, None)
+            await self._steps(app, venues, lambda: self._portfolios(app), 5.0)
             return
         with Live(self._screen(app, api), console=self.console, refresh_per_second=4, screen=False) as live:
-            await self._steps(app, venues, lambda: live.update(self._screen(app, api)))
+            await self._steps(app, venues, lambda: live.update(self._screen(app, api)), 0.25)
 
-    async def _steps(self, app: Application, venues: Venues, draw: Any) -> None:
-        before = time.monotonic()
-        drawn = 0.0
+    async def _steps(self, app: Application, venues: Venues, draw: Callable[[], None], every_s: float) -> None:
+        before = drawn = time.monotonic()
         first: float | None = None
         while (now := time.monotonic()) - self._started < self.duration:
             await venues.step(max(now - before, 1e-3))
@@ -167,10 +168,14 @@ class Demo:
             if first is None and not app.unready():
                 first = time.monotonic() - self._started
                 self.console.print(f"first live ratio of every account {first:.1f} s after the venues opened")
-            if draw is not None and now - drawn >= 0.25:
+            if now - drawn >= every_s:
                 drawn = now
                 draw()
             await asyncio.sleep(max(0.0, before + TICK_S - time.monotonic()))
+
+    def _portfolios(self, app: Application) -> None:
+        for view in app.desk_views:
+            self.console.print(f"{time.monotonic() - self._started:6.1f}s  {desk_line(view)}", soft_wrap=True, highlight=False)
 
     def _screen(self, app: Application, api: ApiServer) -> Group:
         elapsed = time.monotonic() - self._started

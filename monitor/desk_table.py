@@ -38,3 +38,19 @@ def _parts(view: DeskView) -> Iterable[RenderableType]:
         yield Text(f"  not to be relied on: {reason_text}", style="dim")
     if view.venues is not None:
         yield from view_parts(plain(view_document(view.venues)))
+
+
+def desk_line(view: DeskView) -> str:
+    """A portfolio in one line: its ratio, who is liquidated first on each side and at which joint move, what to send where."""
+    ratio = None if view.result is None else view.result.margin_ratio
+    if ratio is None or view.venues is None:
+        return f"portfolio {view.portfolio}: no value" + "".join(f"; {failure.detail}" for failure in view.failures[:1])
+    parts = [f"portfolio {view.portfolio} {percent(ratio)}"]
+    for first, side in ((view.venues.first_down, "down"), (view.venues.first_up, "up")):
+        if first is not None:
+            pool = view.venues.pools[first[0]]
+            parts.append(f"{side}: {pool.account}/{pool.pool} ({percent(pool.ratio)}) dies first at {100 * first[1]:+.1f}%")
+    sent = max(view.venues.transfers, key=lambda transfer: transfer.usd, default=None)
+    if sent is not None and sent.usd > 0:
+        parts.append(f"send {short(sent.amount)} {sent.asset} to {sent.account} -> {percent(view.venues.common_ratio)} each")
+    return "; ".join(parts)

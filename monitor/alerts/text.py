@@ -268,7 +268,7 @@ def _account_title(notification: Notification) -> tuple[str, _Parts]:
 
 _ACCOUNT_NOUNS = {
     Rule.LIQUIDATION_SEEN: "the venue liquidated",
-    Rule.MARGIN_CALL: "margin call of the venue for",
+    Rule.MARGIN_CALL: "margin call",
     Rule.ACCOUNT_FAILURE: "cannot monitor",
 }
 _HEADS = {

@@ -21,14 +21,25 @@ async def test_the_demo_tells_its_story_and_ends_well(launcher: Launcher) -> Non
     assert status == 200
     assert json.loads(body)["ready"] is True
     accounts = json.loads((await fetch(f"{base}/api/v1/accounts"))[1])["accounts"]
-    assert len(accounts) == 8
+    assert {account["venue"] for account in accounts} == {"hyperliquid", "aster"}
+    assert len(accounts) == 12
     assert all(account["status"] == "ok" for account in accounts)
-    assert "marginwatch_account_margin_ratio{" in (await fetch(f"{base}/metrics"))[1]
+    metrics = (await fetch(f"{base}/metrics"))[1]
+    assert 'marginwatch_account_margin_ratio{account="vela",pool="multi-assets",venue="aster"}' in metrics
+    assert 'marginwatch_account_next_funding_usd{account="umbra",pool="USDT",venue="aster"}' in metrics
     await demo.says("LIQUIDATION", 25.0)
+    (pair,) = json.loads((await fetch(f"{base}/api/v1/status"))[1])["portfolios"]
+    assert pair["status"] == "ok", pair["failures"]
+    assert pair["margin_ratio"] < 0.2
+    assert (pair["venues"]["first_down"]["account"], pair["venues"]["first_up"]["account"]) == ("iris", "umbra")
+    assert sum(transfer["usd"] for transfer in pair["venues"]["transfers"]) == pytest.approx(0.0, abs=1.0)
     firing = json.loads((await fetch(f"{base}/api/v1/alerts"))[1])["firing"]
     assert firing
     assert await demo.ended(30.0) == 0, demo.printed
     assert "levels crossed: warning, critical, liquidation" in demo.printed
+    assert "first to be liquidated down: iris on hyperliquid (main) at -" in demo.printed
+    assert "iris/main: " in demo.printed
+    assert "WARNING margin call " in demo.printed
     assert "every pool ended valid and below its warning level" in demo.printed
     assert "Traceback" not in demo.printed
     assert (await fetch(f"{base}/-/healthy"))[0] == 0

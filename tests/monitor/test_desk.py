@@ -17,7 +17,7 @@ from connectors.model import FuturesAccount
 from monitor.app import build_book
 from monitor.book import Book
 from monitor.desk import Desk, DeskView
-from monitor.desk_table import desk_panel
+from monitor.desk_table import desk_line, desk_panel
 from monitor.engine import Engine
 from monitor.report.document import margin_report
 from monitor.snapshot import parse_snapshot
@@ -122,6 +122,17 @@ def test_what_is_sent_brings_both_pools_to_one_ratio(pair: Pair) -> None:
     }
     assert after["long"] == pytest.approx(after["short"], rel=1e-9)
     assert after["long"] == pytest.approx(view.venues.common_ratio, rel=1e-9)
+
+
+def test_a_portfolio_in_one_line(pair: Pair) -> None:
+    pair.marks(0.85 * MARK)
+    line = desk_line(pair.view())
+    assert line.startswith("portfolio portfolio ")
+    assert "; down: long/main (" in line
+    assert "; up: short/USDT (" in line
+    assert " USDC to long -> " in line
+    pair.now_ns = 1000 * SECOND
+    assert desk_line(pair.view()).startswith("portfolio portfolio: no value; account long has no value: no mark")
 
 
 def test_the_document_is_one_that_report_reads_to_the_same_numbers(pair: Pair) -> None:
