@@ -23,7 +23,7 @@ from connectors.aster.state import Modes
 from connectors.clock import ManualClock
 from connectors.events import Event, Source
 from connectors.model import FuturesAsset, FuturesRead, Instrument, InstrumentKind, MarginTier, Position, PriceBasis, Token
-from connectors.session import SessionProtocol
+from connectors.session_protocol import SessionProtocol
 from kernels.pool import Floats
 from kernels.warmup import warm_up
 from monitor.alerts.policy import AlertPolicy, PolicyConfig
@@ -54,7 +54,7 @@ class AsterDesk:
         self.book = Book(AccountEntry(VENUE, name, AsterAccount(name, rules), (0.85, 0.90, 1.0), 0.02) for name in self.names)
         self.engine, self.policy = Engine(self.book), AlertPolicy(PolicyConfig())
         self.book.apply(self.reference.event(0))
-        self.market: SessionProtocol = MarketProtocol(self.shared, 10.0, 0)
+        self.market: SessionProtocol = MarketProtocol(self.shared, VenueClock(clock), 10.0, 0)
         self.states = {name: self._state(name) for name in self.names}
         self.users: dict[str, SessionProtocol] = {
             name: UserProtocol(state, self.shared, VenueClock(clock), ask=lambda urgency: None, expired=lambda why: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
@@ -16,6 +17,12 @@ ModeName = Literal["standard", "unified", "portfolio_margin", "single_asset", "m
 
 _MODES = {"hyperliquid": ("standard", "unified", "portfolio_margin"), "aster": ("single_asset", "multi_assets")}
 _CREDENTIALS = {"v3": ("agent_key",), "hmac": ("api_key", "api_secret")}
+_ONE_WORD = re.compile(r"[!-~]+"), "one word without spaces"
+_SHAPES = {
+    "agent_key": (re.compile(r"(0x)?(?!0+$)[0-9a-fA-F]{64}"), "64 hex digits, with or without 0x in front"),
+    "api_key": _ONE_WORD,
+    "api_secret": _ONE_WORD,
+}
 _SECRETS = [f"{name}_{kind}" for names in _CREDENTIALS.values() for name in names for kind in ("file", "env")]
 _ONLY_ASTER = ("auth", "allow_unsafe_key", *_SECRETS)
 
@@ -73,6 +80,10 @@ class AccountSettings(SecretHolder):
             if found is None:
                 message = f'an Aster account with auth "{self.auth}" needs its {name}: set {name}_file or {name}_env'
                 raise problems_error([Problem(f"{name}_file", message)])
+            shape, expected = _SHAPES[name]
+            if not shape.fullmatch(found.secret.reveal()):
+                key = f"{name}_file" if getattr(self, f"{name}_file") is not None else f"{name}_env"
+                raise problems_error([Problem(key, f"what is kept there cannot be the {name}: expected {expected}; copy it again")])
         return self
 
     def _misplaced(self) -> Iterator[Problem]:

@@ -25,8 +25,8 @@ _log = logging.getLogger("connectors.jobs")
 class Jobs(Generic[J]):
     """`work` says how each job is done; a job that is to be done again schedules itself. `owner` is for logs: never an address.
 
-    `failed` is told a ConnectorError of a job before it is tried again. Any other exception is a defect of ours: it is logged by
-    its type, as its text may quote a payload, and the job is tried again too.
+    `failed` is told a ConnectorError of a job before it is tried again. Any other exception, of a job or of `failed`, is a defect of
+    ours: it is logged by its type, as its text may quote a payload, and the job is tried again too.
     """
 
     def __init__(
@@ -78,13 +78,17 @@ class Jobs(Generic[J]):
     async def _do(self, job: J) -> None:
         del self.due[job]
         try:
+            await self._attempt(job)
+        except Exception as defect:
+            _log.error("%s of %s failed: internal error %s", job.value, self._owner, type(defect).__name__)
+            self._again(job)
+
+    async def _attempt(self, job: J) -> None:
+        try:
             await self._work[job]()
         except ConnectorError as failure:
             self._again(job)
             self._failed(job, failure)
-        except Exception as defect:
-            _log.error("%s of %s failed: internal error %s", job.value, self._owner, type(defect).__name__)
-            self._again(job)
         else:
             self._retries.pop(job, None)
 

@@ -26,6 +26,7 @@ class MemoryConnection:
         self.closed = False
         self._inbox: asyncio.Queue[bytes | ConnectionLost] = asyncio.Queue()
         self._end: ConnectionLost | None = None
+        self._receiving = False
         self._stalled = False
 
     def deliver(self, frame: bytes | str) -> None:
@@ -52,7 +53,13 @@ class MemoryConnection:
         """See `WebSocketConnection`."""
         if self._end is not None:
             raise self._end
-        received = await self._inbox.get()
+        if self._receiving:
+            raise RuntimeError("recv is running already: as with the real one, a connection is read by one at a time")
+        self._receiving = True
+        try:
+            received = await self._inbox.get()
+        finally:
+            self._receiving = False
         if isinstance(received, ConnectionLost):
             self._end = received
             raise received

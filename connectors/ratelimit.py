@@ -180,16 +180,18 @@ class Budget:
     def penalise(self, retry_after_s: float | None = None, *, connecting: bool = False) -> float:
         """The venue told us to slow down: nothing is spent for the seconds returned.
 
-        That is `retry_after_s` where the venue named it, else 10 s doubling with every refusal in a row, at most 300 s.
+        That is `retry_after_s` where the venue named it, else 10 s doubling with every refusal in a row, at most 300 s. What is
+        refused during a pause was on its way before it, and counts as one with what began the pause.
         `connecting`: it refused a new connection, so new connections pause too.
         """
         now_ns = self._clock.monotonic_ns()
         if now_ns - self._penalty_end_ns > WINDOW_NS:
             self._penalties_in_a_row = 0
-        doubled = FIRST_PENALTY_S * 2.0 ** min(self._penalties_in_a_row, 16)
+        if now_ns >= self._penalty_end_ns:
+            self._penalties_in_a_row += 1
+        doubled = FIRST_PENALTY_S * 2.0 ** min(max(0, self._penalties_in_a_row - 1), 16)
         pause_s = min(LONGEST_PENALTY_S, doubled) if retry_after_s is None else max(0.0, retry_after_s)
         self._penalties += 1
-        self._penalties_in_a_row += 1
         end_ns = now_ns + math.ceil(pause_s * 1e9)
         self._penalty_end_ns = max(self._penalty_end_ns, end_ns)
         for window in (self._weight, self._connects) if connecting else (self._weight,):

@@ -20,15 +20,15 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from random import Random
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from connectors.backoff import Backoff, BackoffState
 from connectors.clock import Clock, cancel_all, wait_for, within
 from connectors.errors import ConnectorError, RateLimited
 from connectors.events import Event
 from connectors.ratelimit import Budget
+from connectors.session_protocol import SessionProtocol, SessionStatistics
 from connectors.transport import WebSocketConnection, WebSocketTransport
 
 CONNECT_TIMEOUT_S = 15.0
@@ -42,72 +42,6 @@ Url = str | Callable[[], Awaitable[str]]
 _log = logging.getLogger("connectors.session")
 
 
-@dataclass(slots=True)
-class Tick:
-    """What a protocol has to say once a tick: verdicts, frames to send, or why a new connection is needed."""
-
-    events: list[Event] = field(default_factory=list)
-    frames: list[bytes] = field(default_factory=list)
-    reconnect: str | None = None
-
-
-class SessionProtocol(Protocol):
-    """A venue's protocol on one connection: frames in, events and frames out, no I/O. Times are monotonic nanoseconds."""
-
-    heartbeat_interval_s: float
-    """`heartbeat` is sent this long after the last one; math.inf: the stream has no heartbeat of its own."""
-    pong_timeout_s: float
-    """How old a due pong may get, told for reasons and metrics; `pong_overdue` is what counts."""
-
-    def opened(self, now_ns: int) -> list[bytes]:
-        """The connection is up: the frames that replay all desired subscriptions (changes not yet sent are part of them)."""
-        ...
-
-    def receive(self, data: bytes, now_ns: int) -> list[Event]:
-        """What a frame says. Never raises on bad input: that is a ParseError event."""
-        ...
-
-    def heartbeat(self, now_ns: int) -> bytes:
-        """The heartbeat to send now; remembers that a pong is due."""
-        ...
-
-    def pong_overdue(self, now_ns: int) -> bool:
-        """Whether a pong is missing for longer than `pong_timeout_s`."""
-        ...
-
-    def tick(self, now_ns: int) -> Tick:
-        """Called once a tick while connected, first right after `opened`."""
-        ...
-
-    def closed(self, now_ns: int, reason: str) -> list[Event]:
-        """The connection ended, or could not be opened (also repeatedly): forget due pongs, tell what is down now."""
-        ...
-
-    def outgoing(self) -> list[bytes]:
-        """Frames due because the desired subscriptions changed, given out once; asked for after every `Session.wake`."""
-        ...
-
-
-@dataclass(slots=True)
-class SessionStatistics:
-    """Counters for metrics; only the session writes them. `failures` counts by kind why connections ended, resyncs or rotations failed."""
-
-    frames: int = 0
-    bytes: int = 0
-    frames_sent: int = 0
-    connects: int = 0
-    reconnects: int = 0
-    resyncs: int = 0
-    rotations: int = 0
-    last_frame_ns: int | None = None
-    connected_ns: int | None = None
-    connected: bool = False
-    resynced: bool = False
-    pending: int = 0
-    pending_peak: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
-
-
 class _Reconnect(Exception):
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -118,9 +52,9 @@ class Session:
     """Keeps one connection of a venue alive from `run` until `stop`.
 
     `name` is for logs and metrics (an alias, never an address). `url` may be a function for a venue whose url changes with every
-    connection (a listen key). `sink` gets the events of one frame or tick in order, never an empty list. `resync` refetches state over
-    REST after every connect, beside the frames; it is tried until it succeeds or the connection ends. `backoff` is the policy
-    for both.
+    connection (a listen key); it bounds its own waiting, as it may have to wait for budget first. `sink` gets the events of one
+    frame or tick in order, never an empty list. `resync` refetches state over REST after every connect, beside the frames; it is
+    tried until it succeeds or the connection ends. `backoff` is the policy for both.
 
     `rotate_after_s` gives the age (seconds) at which a connection is replaced by make-before-break: a second one is opened while the
     first is still read, both are read for a few seconds, the first is closed and the resync runs again. The protocol is not told: neither
@@ -166,6 +100,7 @@ class Session:
         self._connection: WebSocketConnection | None = None
         self._successor: WebSocketConnection | None = None
         self._replaced = asyncio.Event()
+        self._released = asyncio.Event()
         self._pending: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._heartbeat_due = False
@@ -217,7 +152,8 @@ class Session:
     async def _live(self) -> float:
         pause_s, reason = 0.0, "stopped"
         try:
-            await within(self._clock, self._connect_timeout_s, self._connect(), f"connecting {self.name}")
+            url = await self._current_url()
+            await within(self._clock, self._connect_timeout_s, self._connect(url), f"connecting {self.name}")
             await self._serve()
         except (ConnectorError, _Reconnect) as end:
             reason, pause_s = self._tell(end.kind, str(end)), self._penalty_s(end)
@@ -230,9 +166,9 @@ class Session:
     def _penalty_s(self, failure: Exception) -> float:
         return self._budget.penalise(failure.retry_after_s, connecting=True) if isinstance(failure, RateLimited) else 0.0
 
-    async def _connect(self) -> None:
+    async def _connect(self, url: str) -> None:
         # Kept here rather than returned: cancelled at the last moment, a returned connection would stay open for good.
-        self._connection = await self._transport.connect(await self._current_url())
+        self._connection = await self._transport.connect(url)
 
     async def _current_url(self) -> str:
         return self._url if isinstance(self._url, str) else await self._url()
@@ -282,6 +218,7 @@ class Session:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 await cancel_all(*tasks)
+            self._released.set()
             # The end of a connection that was replaced in the same moment is no end.
             if connection is self._connection:
                 tasks[0].result()
@@ -400,11 +337,15 @@ class Session:
         async with self._budget.connection():
             old = self._current()
             try:
-                await within(self._clock, self._connect_timeout_s, self._open_successor(), f"connecting {self.name} again")
+                url = await self._current_url()
+                await within(self._clock, self._connect_timeout_s, self._open_successor(url), f"connecting {self.name} again")
                 self._connection, self._successor = self._successor, old
+                self._released.clear()
                 self._replaced.set()
                 self.statistics.rotations += 1
                 self.statistics.resynced = False
+                # A connection is read by one at a time.
+                await self._released.wait()
                 with contextlib.suppress(ConnectorError):
                     await within(self._clock, ROTATION_OVERLAP_S, self._read(old), f"the last of {self.name}")
             finally:
@@ -413,8 +354,8 @@ class Session:
                     await retired.close()
         await self._resyncing()
 
-    async def _open_successor(self) -> None:
-        self._successor = await self._transport.connect(await self._current_url())
+    async def _open_successor(self, url: str) -> None:
+        self._successor = await self._transport.connect(url)
 
     def _emit(self, events: list[Event]) -> None:
         if events:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import socket
 import ssl
@@ -33,6 +32,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 USER_AGENT = "marginwatch"
 CLOSE_FRAME_TOO_BIG = 1009
 RATE_LIMIT_STATUSES = (418, 429)
+LONGEST_RETRY_AFTER_S = 7 * 86_400.0
 
 # At DEBUG the library logs request lines and frames, which carry keys and addresses: never let it.
 _LIBRARY_LOGGER = logging.getLogger("connectors.transport.websockets")
@@ -263,12 +263,13 @@ def _raise_for_status(host: str, status: int, retry_after: str | None, what: str
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    # The header's other form, a date, needs the venue's clock to agree with ours; the caller's own backoff serves instead.
+    # The header's other form, a date, needs the venue's clock to agree with ours, and what is longer than any ban is no number of
+    # seconds; the caller's own backoff serves instead.
     try:
         seconds = float(retry_after or "")
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0.0 else None
+    return seconds if 0.0 <= seconds <= LONGEST_RETRY_AFTER_S else None
 
 
 def _cause(problem: BaseException) -> str:

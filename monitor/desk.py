@@ -73,7 +73,9 @@ class Desk:
             if failure is not None or key not in pools:
                 lacking[entry.account] = failure or Failure(FailureReason.NOT_READY, "waiting for the venue's first account state")
                 continue
-            unpriced = next((spec.asset for spec, _, _ in pools[key] if math.isnan(self._rate(spec.asset))), None)
+            # without positions a pool of unknown worth counts nothing: dust must not take the portfolio's value away
+            pools[key] = [row for row in pools[key] if row[0].legs or (row[1].equity or 0.0) < 0 or self._is_priced(row[0])]
+            unpriced = next((spec.asset for spec, _, _ in pools[key] if not self._is_priced(spec)), None)
             if unpriced is not None:
                 detail = f"no USD price of {unpriced}, which a pool is margined in: set it under [fx]"
                 lacking[entry.account] = Failure(FailureReason.MISSING_FX, detail)
@@ -86,7 +88,8 @@ class Desk:
             "version": 1,
             "as_of": as_of_ms,
             "fx": self._fx,
-            "index": dict(self._index(listed)),
+            # a held instrument's own index stands last, and so counts
+            "index": dict(self._index([*self._pricing(pools), *listed])),
             "instruments": [instrument_row(one, book.market.mark(one.id), tiers[one.id]) for one in listed],
             "accounts": accounts,
         }
@@ -138,14 +141,15 @@ class Desk:
             "id": entry.account,
             "venue": entry.venue,
             "equity": math.fsum(worth),
-            "mode": pools[0][0].mode,
+            "mode": pools[0][0].mode if pools else None,
             "pools": [pool_row(spec, prices, market.instruments) for spec, _, _ in pools],
             "positions": [position_row(listed, leg.quantity, leg.side) for leg, listed in legs if listed is not None],
             "balances": [
                 {"asset": coin, "total": leg.amount, "collateral_ratio": min(1.0, leg.ratio)}
                 for spec, _, _ in pools
                 for leg in spec.collateral
-                if (coin := market.asset_coin(entry.venue, leg.asset)) not in self._fx and leg.amount > 0
+                if leg.amount > 0 and not market.is_at_par(entry.venue, leg.asset)
+                if (coin := market.asset_coin(entry.venue, leg.asset)) not in self._fx
             ],
         }
 
@@ -156,8 +160,18 @@ class Desk:
         shortfall = max(0.0, float(margins.maintenance[index] - margins.equity[index])) if arrays.pools.borrows[index] else 0.0
         return float(margins.capacity[index]) - shortfall
 
+    def _is_priced(self, spec: PoolSpec) -> bool:
+        return not math.isnan(self._rate(spec.asset))
+
     def _rate(self, asset: str) -> float:
         return 1.0 if asset == USD else self._fx.get(asset, math.nan)
+
+    def _pricing(self, pools: Mapping[tuple[str, str], Sequence[tuple[PoolSpec, PoolResult, int]]]) -> list[Instrument]:
+        # what prices the collateral, held or not: a stress moves it too
+        market = self._engine.book.market
+        assets = {(venue, leg.asset) for (venue, _), rows in pools.items() for spec, _, _ in rows for leg in spec.collateral}
+        named = {name for venue, asset in assets if (name := market.perpetual_of(venue, asset)) is not None}
+        return [market.instruments[name] for name in sorted(named) if name in market.instruments]
 
     def _index(self, listed: Sequence[Instrument]) -> Iterator[tuple[str, float]]:
         market = self._engine.book.market

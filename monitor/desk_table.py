@@ -32,7 +32,8 @@ def _parts(view: DeskView) -> Iterable[RenderableType]:
         head.append(percent(result.margin_ratio), style=style)
         head.append(f"  equity {short(result.equity)}, stress maintenance {short(result.maintenance_margin)} USD")
         if view.saving is not None:
-            head.append(f"; leg by leg {short(view.cross_maintenance_margin)} (offsets save {percent(view.saving, 0)})")
+            saves = f" (offsets save {percent(view.saving, 0)})" if view.saving > 0 else ""
+            head.append(f"; leg by leg {short(view.cross_maintenance_margin)}{saves}")
         yield head
     for reason_text in view.reasons:
         yield Text(f"  not to be relied on: {reason_text}", style="dim")

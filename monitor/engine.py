@@ -246,6 +246,7 @@ class Engine:
             excess=spec.limit * equity - requirement,
             cash_to_safety=cash,
             reduce=trade,
+            reduce_side=PositionSide.BOTH if trade is None else self._worst_side(index),
             worst_instrument=instrument,
             worst_liquidation_price=None if move is None or instrument is None else self.book.market.mark(instrument) * (1 + move),
             worst_distance=move,
@@ -274,6 +275,10 @@ class Engine:
         quantity = pool.reduction_to_ratio(target, slot, arrays.positions, market.tiers.arrays, market.prices, arrays.pools, margins)
         instrument = self._worst_instrument(index)
         return cash, None if instrument is None or not math.isfinite(quantity) else (instrument, quantity)
+
+    def _worst_side(self, index: int) -> PositionSide:
+        slots, slot = self.arrays.position_slots(index), int(self.arrays.margins.worst_position[index])
+        return self.arrays.specs[index].legs[slots.index(slot)].side if slot in slots else PositionSide.BOTH
 
     def _nearest(self, index: int, now_ns: int, measure: bool) -> tuple[str | None, float | None]:
         if self.arrays.margins.ratio[index] >= 1.0:

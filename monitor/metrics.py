@@ -87,6 +87,7 @@ class Collector:
         self._results: list[PoolResult] = []
         self._funding: dict[Scope, PoolFunding] = {}
         self._connectors: list[tuple[str, dict[str, Any]]] = []
+        self._ready = False
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         self.registry.register(StressCollector(lambda: app.stress_books))
@@ -94,6 +95,7 @@ class Collector:
     def snapshot(self) -> None:
         """Take what the next `collect` renders."""
         self._results = self._app.results()
+        self._ready = not self._app.unready()
         self._funding = funding_of(self._app, self._results)
         self._connectors = [(connector.venue, connector.describe()) for connector in self._app.connectors]
 
@@ -218,7 +220,7 @@ class Collector:
         for venue in list(app.book.venue_status):
             offset.add_metric((venue,), clock_offset_s(app, venue))
         yield offset
-        yield GaugeMetricFamily("marginwatch_ready", "1 while /-/ready answers 200.", value=float(not app.unready()))
+        yield GaugeMetricFamily("marginwatch_ready", "1 while /-/ready answers 200.", value=float(self._ready))
         yield InfoMetricFamily("marginwatch_build", "Version.", value={"version": build_version(), "python": platform.python_version()})
 
     def _receivers(self) -> Iterable[Metric]:

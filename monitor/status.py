@@ -122,6 +122,7 @@ def _positions(app: Application, funding: Mapping[Scope, PoolFunding]) -> dict[t
                 "mark": _number(mark),
                 "notional": _number(abs(leg.quantity) * mark),
                 "leverage": leg.leverage or None,
+                "delisted": leg.instrument in market.instruments and market.instruments[leg.instrument].delisted,
                 "liquidation_price": _number(liquidation.get((scope, leg.instrument, leg.side))),
                 "adl_quantile": None if told is None else told.quantiles.get((leg.instrument, leg.side)),
                 "funding": _payment(paid.get((leg.instrument, leg.side))),

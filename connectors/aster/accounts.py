@@ -77,7 +77,7 @@ class StreamDoubt:
 @dataclass(slots=True)
 class AccountState:
     """One account. `admitted`: its key was checked and may be used; `checked`: there was a verdict. `reconnect`: why to open the stream
-    anew. `listening_since_ms`: the venue's time since when the stream tells everything. `modes_due`: they must be read again.
+    anew. `listening_since_ms`: the venue's time since when the stream tells everything.
     """
 
     ref: AsterAccountRef
@@ -86,7 +86,6 @@ class AccountState:
     orders: OpenOrders = field(default_factory=OpenOrders)
     stream: StreamDoubt = field(default_factory=StreamDoubt)
     modes: Modes | None = None
-    modes_due: bool = True
     admitted: bool = False
     checked: bool = False
     trading: bool = False

@@ -35,6 +35,8 @@ from connectors.session import Session
 from connectors.transport import HttpTransport, WebSocketTransport
 
 TICK_S = 1.0
+MOST_WHOLE_READS = 3
+"""Accounts whose modes are read at the same time."""
 
 _ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 _log = logging.getLogger("connectors.aster")
@@ -75,10 +77,11 @@ class AsterConnector:
         self._ratios: Mapping[str, float] = {}
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
-        self._market = MarketProtocol(self._shared, config.marks_stale_s, clock.monotonic_ns())
+        self._market = MarketProtocol(self._shared, self.venue_clock, config.marks_stale_s, clock.monotonic_ns())
         self.market_session = self._market_session(websocket)
         self._venue = self._venue_tender()
         nonces = Nonces(self.venue_clock)
+        self._turns = asyncio.Semaphore(MOST_WHOLE_READS)
         self._tenders = {ref.alias: self._tender(ref, nonces, websocket) for ref in checked(accounts)}
         self._paces = self._current_paces(clock.monotonic_ns())
 
@@ -201,6 +204,7 @@ class AsterConnector:
             clock=self._clock,
             random=self._random,
             emit=self._emit,
+            turns=self._turns,
             judged=self._venue.keys_checked,
             failed=self._on_failed,
         )

@@ -24,8 +24,15 @@ REFERENCE_FEED = "reference"
 CLOCK_FEED = "serverTime"
 MISSED_POLLS = 3.5
 MISSED_RECONCILES = 3.0
+MOST_PATIENCE_S = 90.0
+LATE_POLL = 1.5
 
 _UNSURE = (FeedStatus.CONNECTING, FeedStatus.RESYNCING, FeedStatus.STALE)
+
+
+def patience_s(poll_s: float) -> float:
+    """How old (seconds) an account that is polled every `poll_s` may get: a few missed polls, of rare ones hardly one."""
+    return min(poll_s * MISSED_POLLS, max(MOST_PATIENCE_S, poll_s * LATE_POLL))
 
 
 class Told:
@@ -54,7 +61,7 @@ class AccountFeeds:
         self.refused = ""
         self._poll_s = poll_s
         self._reconcile_s = reconcile_s
-        self._account = FeedClock(ACCOUNT_FEED, alias, poll_s * MISSED_POLLS, now_ns, polled=True)
+        self._account = FeedClock(ACCOUNT_FEED, alias, patience_s(poll_s), now_ns, polled=True)
         self._stream = FeedClock(USER_STREAM, alias, None, now_ns)
         self._lost = ""
         self._told = Told()
@@ -72,7 +79,7 @@ class AccountFeeds:
     def pace(self, *, poll_s: float, reconcile_s: float) -> None:
         """How often the account is read now: without its stream, and with it."""
         self._poll_s, self._reconcile_s = poll_s, reconcile_s
-        self._account.limit_s = poll_s * MISSED_POLLS if self._account.polled else reconcile_s * MISSED_RECONCILES
+        self._account.limit_s = patience_s(poll_s) if self._account.polled else reconcile_s * MISSED_RECONCILES
 
     def opened(self, now_ns: int) -> None:
         """The user stream is open: being told nothing on it is normal."""
@@ -92,7 +99,7 @@ class AccountFeeds:
         if not account.polled:
             self._lost = reason
             account.polled, account.connected, account.heard_before = True, False, True
-            account.heard_ns, account.since_ns, account.limit_s = None, now_ns, self._poll_s * MISSED_POLLS
+            account.heard_ns, account.since_ns, account.limit_s = None, now_ns, patience_s(self._poll_s)
 
     def heard(self, now_ns: int) -> None:
         """The account was read."""

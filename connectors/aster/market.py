@@ -18,7 +18,7 @@ from connectors.events import MarkPrices
 from connectors.fields import WrongShape, decimal, integer, mapping
 
 MARK_EVENT = "markPriceUpdate"
-LATEST_OVERTAKEN_MS = 60_000
+LATEST_OVERTAKEN_MS = 10_000
 """A row older than its symbol's last by less than this (ms) was overtaken, by more the venue's clock was set back."""
 
 MOST_PROBLEMS = 8
@@ -75,11 +75,13 @@ class SharedMarket:
 class MarketReading:
     """What a frame says: the event (None: nothing wanted in it) and the rows that made no sense, as (kind, detail).
 
-    `sound`: some row, wanted or not, made sense, so that the feed lives.
+    `sound`: some row, wanted or not, made sense, so that the feed lives. `time_ms`: the venue's time of the newest wanted row, else
+    of the last one; 0 where it says none.
     """
 
     marks: MarkPrices | None = None
     sound: bool = False
+    time_ms: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -110,6 +112,7 @@ class MarkFrames:
         del reading.problems[MOST_PROBLEMS:]
         if columns.names:
             reading.marks = columns.event(now_ns)
+        reading.time_ms = columns.time_ms or _event_time(rows)
         return reading
 
     def _row(self, name: str, row: dict[str, Any], columns: _Columns, reading: MarketReading) -> None:
@@ -142,6 +145,12 @@ class MarkFrames:
         columns.funding.append(funding)
         columns.funding_times.append(funding_ms)
         columns.time_ms = max(columns.time_ms, at_ms)
+
+
+def _event_time(rows: list[Any]) -> int:
+    last = rows[-1] if rows else None
+    at_ms = last.get("E") if isinstance(last, dict) else None
+    return at_ms if isinstance(at_ms, int) else 0
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from connectors.aster.settings import VENUE
 from connectors.aster.signing import VenueClock
 from connectors.events import Event, FeedState, Liquidation, MarginCall, ParseError, Source
 from connectors.fields import WrongShape
-from connectors.session import Tick
+from connectors.session_protocol import Tick
 from connectors.staleness import StalenessBoard
 
 MARK_STREAM = "!markPrice@arr@1s"
@@ -64,10 +64,15 @@ class _Silent:
 
 
 class MarketProtocol(_Silent):
-    """The mark price stream. Implements `connectors.session.SessionProtocol`."""
+    """The mark price stream. Implements `connectors.session.SessionProtocol`.
 
-    def __init__(self, shared: SharedMarket, stale_after_s: float, now_ns: int) -> None:
+    Marks that are `stale_after_s` old when they come are passed on, but are no sign of life of the feed.
+    """
+
+    def __init__(self, shared: SharedMarket, venue_clock: VenueClock, stale_after_s: float, now_ns: int) -> None:
         self._frames = MarkFrames(shared)
+        self._venue_clock = venue_clock
+        self._stale_after_s = stale_after_s
         self._board = StalenessBoard(VENUE)
         self._board.register(MARK_FEED, None, stale_after_s, now_ns)
 
@@ -107,10 +112,17 @@ class MarketProtocol(_Silent):
             return [ParseError(VENUE, MARK_FEED, "internal", now_ns, type(defect).__name__)]
         events: list[Event] = [] if reading.marks is None else [reading.marks]
         events += [ParseError(VENUE, MARK_FEED, kind, now_ns, detail) for kind, detail in reading.problems]
-        if reading.sound:
+        late_s = self._late_s(reading.time_ms)
+        if late_s > self._stale_after_s:
+            events.append(ParseError(VENUE, MARK_FEED, "late", now_ns, f"{late_s:.0f} s old"))
+        elif reading.sound:
             self._board.heard(MARK_FEED, None, now_ns)
-            events += self._board.judge(now_ns)
-        return events
+        return [*events, *self._board.judge(now_ns)]
+
+    def _late_s(self, time_ms: int) -> float:
+        # Until the venue's clock was measured there is only this machine's, which may be wrong.
+        known = time_ms and self._venue_clock.age_s() < inf
+        return (self._venue_clock.now_ms() - time_ms) / 1000 if known else 0.0
 
 
 class UserProtocol(_Silent):
@@ -147,7 +159,6 @@ class UserProtocol(_Silent):
         """See `SessionProtocol`."""
         account = self._account
         account.reconnect = ""
-        account.modes_due = True
         account.listening_since_ms = self._venue_clock.now_ms()
         account.feeds.opened(now_ns)
         return []
@@ -232,7 +243,6 @@ class UserProtocol(_Silent):
         if modes is not None and (update.multi_assets, update.hedge_mode) == (modes.multi_assets, modes.hedge_mode):
             return []
         account.merge.doubts("the account's mode was changed: to be read again", self._venue_clock.now_ms())
-        account.modes_due = True
         self._ask(Urgency.NOW)
         return self._snapshot(now_ns)
 

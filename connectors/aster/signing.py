@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST_ROUND_TRIP_MS = 2000.0
 RECEIVE_WINDOW_MS = 5000
+NONCE_WINDOW_US = 10_000_000
 ZERO_ADDRESS = "0x" + "0" * 40
 
 _TYPES = {
@@ -95,7 +96,11 @@ class VenueClock:
 
 
 class Nonces:
-    """One strictly increasing counter of microseconds for the whole process: the venue takes a nonce once, and near its own time."""
+    """One strictly increasing counter of microseconds for the whole process: the venue takes a nonce once, and near its own time.
+
+    It goes back only where it is ahead of the venue's time by more than the venue takes: the clock was wrong for a while, and what
+    was made meanwhile was refused.
+    """
 
     def __init__(self, venue_clock: VenueClock) -> None:
         self._venue_clock = venue_clock
@@ -105,7 +110,8 @@ class Nonces:
     def next(self) -> int:
         """The next nonce: the venue's time in microseconds, or one more than the last where that is not larger."""
         with self._lock:
-            self._last = max(self._last + 1, self._venue_clock.now_us())
+            now_us = self._venue_clock.now_us()
+            self._last = max(self._last + 1, now_us) if self._last < now_us + NONCE_WINDOW_US else now_us
             return self._last
 
 
@@ -135,7 +141,8 @@ class Signer(Protocol):
 class AgentSigner:
     """v3: EIP-712 by an agent's (API wallet's) private key for the account `user`. Signing takes about 3 ms.
 
-    Building one imports eth-account, about a second the first time. Raises CredentialError for a key or an address that is none.
+    Building one imports eth-account, about a second the first time. Raises CredentialError for a key or an address that is none,
+    and for the account's own key.
     """
 
     hmac = False
@@ -147,6 +154,11 @@ class AgentSigner:
         if not _ADDRESS.fullmatch(user):
             raise CredentialError("the user address is malformed: it is 0x and 40 hexadecimal digits, of the account and not of its agent")
         self._account = _eth_account(key.private_key)
+        if self._account.address.lower() == user.lower():
+            raise CredentialError(
+                "the private key is that of the account's own wallet, which can do everything: approve a read-only agent (API wallet), "
+                "give its key instead, and take this one out of the settings"
+            )
         self._user = user
         self._nonces = nonces
         self._chain_id = chain_id

@@ -27,6 +27,9 @@ T = TypeVar("T")
 WINDOW_MS = 2000
 """Longest time (ms) by which a read may lag behind what was pushed."""
 
+FUTURE_MS = 60_000
+"""A time later than a read was asked for by more than this (ms) is none: it would keep everything after it from being taken."""
+
 _LAST_EVENT = sys.maxsize
 _RowKey = str | tuple[str, PositionSide]
 
@@ -58,6 +61,10 @@ class _Reading:
     @property
     def settled_ms(self) -> int:
         return self.began_ms - WINDOW_MS
+
+    @property
+    def latest_ms(self) -> int:
+        return self.began_ms + FUTURE_MS
 
 
 class AccountMerge:
@@ -93,6 +100,8 @@ class AccountMerge:
         self._merge_positions(read.positions, reading)
         self._leverages.update({position.instrument: position.leverage for position in read.positions if position.leverage})
         self._read, self._modes = read, modes
+        if self._pushed_ms > reading.latest_ms:
+            self._pushed_ms = 0
         self._count(reading)
         self.wants_read = reading.conflict
         if min(read.began_ms, modes.asked_ms) > self._doubted_ms:
@@ -190,6 +199,10 @@ class AccountMerge:
                 row.value = position
 
     def _settle(self, row: _Row[T], key: _RowKey, changed_ms: int, differs: bool, reading: _Reading) -> bool:
+        if row.time_ms > reading.latest_ms:
+            row.time_ms = row.event_ms = 0
+        if changed_ms > reading.latest_ms:
+            changed_ms = 0
         in_window = row.time_ms >= reading.settled_ms
         reading.conflict |= differs and in_window
         if changed_ms < row.time_ms and in_window:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from random import Random
 
 from connectors.aster.accounts import NS, AccountState, Job, Urgency
@@ -36,13 +37,16 @@ READ_GAP_S = 1.0
 BUSY_RATIO, BUSY_FACTOR = 0.5, 5.0
 SETTLE_AFTER_S, SETTLE_GAP_S = 2.5, 15.0
 KEY_RECHECK_GAP_S = 60.0
+SPARE_RATIO, PUT_OFF_S = 0.7, 5.0
+"""What is only nice to know is put off while more than this part of the budget is used, or anybody waits for it."""
 
 _KEY_TROUBLE = (KeyRefused, SignatureRefused, NeverDeposited)
 
 
 class AccountTender:
-    """One account over REST and its stream. `emit` takes events, `judged` is called after a verdict on its key that differs from the last,
-    `failed` with the error of a job that failed.
+    """One account over REST and its stream. `turns` lets few accounts at a time read their modes, which are so heavy that all at once
+    would hold up every other read for minutes. `emit` takes events, `judged` is called after a verdict on its key that differs from
+    the last, `failed` with the error of a job that failed.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class AccountTender:
         clock: Clock,
         random: Random,
         emit: Callable[[list[Event]], None],
+        turns: asyncio.Semaphore,
         judged: Callable[[], None],
         failed: Callable[[str, ConnectorError], None],
     ) -> None:
@@ -70,6 +75,7 @@ class AccountTender:
         self._budget = budget
         self._clock = clock
         self._emit = emit
+        self._turns = turns
         self._on_judged = judged
         self._failed = failed
         self._is_hmac = signer.hmac
@@ -239,7 +245,7 @@ class AccountTender:
         # The ticks make the next one due again, a period after this one was tried.
         self._jobs.cancel(Job.READ)
         try:
-            async with account.lock:
+            async with self._turns, account.lock:
                 await self._read_account(resync=True)
         except ConnectorError as failure:
             self._note_failure(failure)
@@ -251,7 +257,7 @@ class AccountTender:
 
     async def _read(self) -> None:
         asked_ns = self._clock.monotonic_ns()
-        async with self.account.lock:
+        async with self._turns if self._known_modes() is None else nullcontext(), self.account.lock:
             # A read that somebody else began meanwhile is as good.
             if self._tried_ns is None or self._tried_ns <= asked_ns or self.account.feeds.failure:
                 await self._read_account()
@@ -261,8 +267,8 @@ class AccountTender:
         self._tried_ns = self._clock.monotonic_ns()
         settling = self._take_settling(self._tried_ns)
         account.trading = False
-        modes = await self._modes()
         with_prices = resync or _remaining_s(self._priced_ns, PRICES_S, self._tried_ns) <= 0.0
+        modes = (None if resync else self._known_modes()) or await self._modes()
         try:
             read = await (self.rest.account if with_prices else self.rest.account_only)(self._shared.current)
         except TornRead:
@@ -283,22 +289,18 @@ class AccountTender:
         assert snapshot is not None
         self._emit_all(snapshot, *account.feeds.changes(now_ns))
 
+    def _known_modes(self) -> Modes | None:
+        modes, merge = self.account.modes, self.account.merge
+        if modes is None or merge.doubt:
+            return None
+        period_s = self._config.modes_s if self.account.feeds.listening else self._polled_modes_s
+        return modes if self._venue_clock.now_ms() - modes.asked_ms < period_s * 1000 else None
+
     async def _modes(self) -> Modes:
-        account = self.account
-        now_ms = self._venue_clock.now_ms()
-        period_s = self._config.modes_s if account.feeds.listening else self._polled_modes_s
-        known = account.modes
-        if known is not None and not account.modes_due and not account.merge.doubt and now_ms - known.asked_ms < period_s * 1000:
-            return known
-        # Not due from here on, so that a change told while the venue answers makes them due again.
-        account.modes_due = False
-        try:
-            multi_assets, hedge_mode = await self.rest.modes()
-        except BaseException:
-            account.modes_due = True
-            raise
-        account.modes = Modes(multi_assets, hedge_mode, now_ms)
-        return account.modes
+        asked_ms = self._venue_clock.now_ms()
+        multi_assets, hedge_mode = await self.rest.modes()
+        self.account.modes = Modes(multi_assets, hedge_mode, asked_ms)
+        return self.account.modes
 
     def _settle(self, now_ns: int) -> None:
         if self._settling:
@@ -317,7 +319,16 @@ class AccountTender:
         self._settling = False
         return True
 
+    def _puts_off(self, job: Job) -> bool:
+        budget = self._budget.statistics()
+        is_busy = budget.waiting > 0 or budget.weight_used > SPARE_RATIO * budget.weight_limit
+        if is_busy:
+            self._jobs.schedule(job, PUT_OFF_S)
+        return is_busy
+
     async def _orders(self) -> None:
+        if self._puts_off(Job.ORDERS):
+            return
         account = self.account
         began_ms = self._venue_clock.now_ms()
         account.orders.read(began_ms, await self.rest.orders())
@@ -327,6 +338,8 @@ class AccountTender:
             self._emit_all(orders)
 
     async def _adl(self) -> None:
+        if self._puts_off(Job.ADL):
+            return
         if self.account.merge.instruments():
             quantiles = await self.rest.adl()
             self._emit_all(AdlQuantiles(VENUE, self.account.alias, self._clock.monotonic_ns(), quantiles))

@@ -60,9 +60,10 @@ class VenueTender:
         self._failed = failed
         self._feeds = VenueFeeds({REFERENCE_FEED: config.reference_s, CLOCK_FEED: config.clock_s}, clock.monotonic_ns())
         self._brackets: Any = None
+        self._funding: Any = None
         self._notes: tuple[str, ...] = ()
         self._gap_s = REFERENCE_GAP_S
-        self._loaded_ns: int | None = None
+        self._tried_ns: int | None = None
         self._jobs: Jobs[VenueJob] = Jobs(
             VENUE,
             {VenueJob.CLOCK: self._measure_clock, VenueJob.REFERENCE: self._load, VenueJob.SEED: self._seed},
@@ -79,8 +80,8 @@ class VenueTender:
 
     def tick(self, now_ns: int) -> list[Event]:
         """Look whether reference data are needed sooner than their turn; what changed meanwhile."""
-        if self._shared.stale is not None and self._loaded_ns is not None:
-            self._jobs.schedule(VenueJob.REFERENCE, max(0.0, self._gap_s - (now_ns - self._loaded_ns) / 1e9))
+        if self._shared.stale is not None and self._tried_ns is not None:
+            self._jobs.schedule(VenueJob.REFERENCE, max(0.0, self._gap_s - (now_ns - self._tried_ns) / 1e9))
         return [*self._feeds.changes(now_ns)]
 
     def keys_checked(self) -> None:
@@ -104,13 +105,14 @@ class VenueTender:
         if signers is None:
             self._jobs.schedule(VenueJob.REFERENCE, WAIT_FOR_KEYS_S)
             return
-        info, funding = await self._rest.exchange_info(), await self._rest.funding_info()
-        failure = await self._read_brackets(signers)
-        reference, before = build(info, self._brackets, funding, self._config), self._shared.current
+        self._tried_ns = self._clock.monotonic_ns()
+        info = await self._rest.exchange_info()
+        failures = [await self._read_funding(), await self._read_brackets(signers)]
+        reference, before = build(info, self._brackets, self._funding, self._config), self._shared.current
         first, changed = not self._shared.loaded, reference != before
         # Frames that keep contradicting the same answer are the venue's to settle: ask ever more rarely.
         self._gap_s = REFERENCE_GAP_S if changed else min(2.0 * self._gap_s, MOST_REFERENCE_GAP_S)
-        now_ns = self._loaded_ns = self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         self._shared.replace(reference)
         self._tell_notes(reference.notes)
         if first or changed:
@@ -118,11 +120,19 @@ class VenueTender:
         if first:
             self._jobs.schedule(VenueJob.SEED)
         self._loaded()
-        if failure is not None:
-            raise failure
+        for failure in failures:
+            if failure is not None:
+                raise failure
         self._feeds.heard(REFERENCE_FEED, now_ns)
         self._emit_changes(now_ns)
         self._jobs.schedule(VenueJob.REFERENCE, self._config.reference_s)
+
+    async def _read_funding(self) -> ConnectorError | None:
+        try:
+            self._funding = await self._rest.funding_info()
+        except ConnectorError as failure:
+            return failure
+        return None
 
     async def _read_brackets(self, signers: Sequence[AccountRest]) -> ConnectorError | None:
         failure: ConnectorError | None = None

@@ -54,7 +54,7 @@ from connectors.hyperliquid.subscriptions import (
     spot_state_subscription,
     spot_subscriptions,
 )
-from connectors.session import Tick
+from connectors.session_protocol import Tick
 
 PING = b'{"method":"ping"}'
 

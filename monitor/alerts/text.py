@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_UP, Decimal
 
 from config.errors import masked
+from connectors.model import PositionSide
 from monitor.alerts.policy import Change, Notification, Scope
 from monitor.alerts.rules import Rule, data_problem
 from monitor.margin.result import PoolKind, PoolResult
@@ -229,10 +230,15 @@ def symbol(instrument: str) -> str:
 def _action(notification: Notification, result: PoolResult) -> str:
     ways = []
     if result.cash_to_safety is not None and result.cash_to_safety > 0:
-        ways.append(f"add {amount(result.cash_to_safety, ROUND_CEILING)} {result.asset}")
+        # a coin counts with its haircut
+        counted = " of collateral" if result.kind is PoolKind.ASTER_MULTI_ASSETS else ""
+        ways.append(f"add {amount(result.cash_to_safety, ROUND_CEILING)} {result.asset}{counted}")
     if result.reduce is not None and result.reduce[1] != 0:
         instrument, quantity = result.reduce
-        ways.append(f"{'buy' if quantity > 0 else 'sell'} {amount(abs(quantity), ROUND_CEILING, trim=True)} {symbol(instrument)}")
+        size = f"{amount(abs(quantity), ROUND_CEILING, trim=True)} {symbol(instrument)}"
+        # in hedge mode a plain buy or sell could open the other leg
+        hedged = result.reduce_side is not PositionSide.BOTH
+        ways.append(f"close {size} {result.reduce_side.name}" if hedged else f"{'buy' if quantity > 0 else 'sell'} {size}")
     return f"{' or '.join(ways)} -> {percent(notification.thresholds.warning)}" if ways else ""
 
 

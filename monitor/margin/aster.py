@@ -16,7 +16,7 @@ from typing import NamedTuple
 from connectors.events import AccountEvent, AccountFailure, FailureReason, FuturesSnapshot, Source
 from connectors.model import FuturesAccount, Position, PositionSide
 from monitor.margin.aster_checks import check_isolated, check_multi_assets, check_single
-from monitor.margin.aster_collateral import Anchor, anchored, collateral_legs, is_priced, unexplained, without_index
+from monitor.margin.aster_collateral import Anchor, anchored, collateral_legs, is_priced, unexplained, with_old_index, without_index
 from monitor.margin.aster_rule import (
     MAIN,
     MULTI_ASSETS,
@@ -104,23 +104,30 @@ class AsterAccount:
         if is_read:
             # the connector serves the account, so what kept it from doing so is over
             self.failure = None
-            self._before, self._anchor = self._anchor or self._before, None
             self._checks.clear()
-            if event.state.multi_assets:
-                self._tie(market)
-            else:
+            if not event.state.multi_assets:
                 # the totals of that mode are of one asset alone and say nothing of ratios
-                self._before = None
+                self._before = self._anchor = None
+            elif self._anchor is None or not self._old(market):
+                # beside an old index the total would tie a move of the collateral in, to be counted again once the index speaks
+                self._before, self._anchor = self._anchor or self._before, None
+                self._tie(market)
 
     def _tie(self, market: Market) -> list[str]:
         # Anchors the valuation on the last read, at once or as soon as the indexes it lacks have come; returns those.
         assert self._state is not None
         read, anchor = self._state.read, self._anchor
         lacks = without_index(wallets(read.assets), market)
+        if anchor is None:
+            lacks += [asset for asset in self._old(market) if asset not in lacks]
         if not lacks and (anchor is None or any(is_priced(asset, market) for asset in anchor.unpriced)):
             self._anchor = anchored(read, market, self.rules, self._before)
             self._checks.clear()
         return lacks
+
+    def _old(self, market: Market) -> list[str]:
+        assert self._state is not None
+        return with_old_index(wallets(self._state.read.assets), market, self.rules, self._heard_ns)
 
     def _ask(self, why: str) -> None:
         if self._asked_ns is None or self._heard_ns - self._asked_ns >= ASK_AGAIN_NS:
@@ -181,7 +188,7 @@ class AsterAccount:
         balances, anchor = wallets(state.assets), self._anchor
         if lacks or anchor is None:
             self._ask(f"the index of {', '.join(lacks)} was not known at the last read")
-            detail = f"no index price yet of {', '.join(lacks)}, which is collateral of the account"
+            detail = f"no index price now of {', '.join(lacks)}, which is collateral of the account"
             spec.failures = spec.failures or (Failure(FailureReason.MISSING_INDEX, detail),)
             return spec
         spec.cash += anchor.residual

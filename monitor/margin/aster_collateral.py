@@ -49,6 +49,16 @@ def without_index(balances: Mapping[str, float], market: Market) -> list[str]:
     return [asset for asset in balances if is_priced(asset, market) and not market.asset_price(VENUE, asset) > 0]
 
 
+def with_old_index(balances: Mapping[str, float], market: Market, rules: AsterRules, now_ns: int) -> list[str]:
+    """The assets whose index nobody told for long: their worth now is not what the venue counted at a read of this time."""
+
+    def is_old(asset: str) -> bool:
+        perpetual = market.perpetual_of(VENUE, asset)
+        return perpetual is not None and market.silent([perpetual], now_ns, rules.index_limit_s, delta_alive=False) is not None
+
+    return [asset for asset in balances if is_old(asset)]
+
+
 def anchored(read: FuturesRead, market: Market, rules: AsterRules, before: Anchor | None) -> Anchor:
     """Tie the valuation to a read, at the index prices now, none of which may be lacking (`without_index`).
 

@@ -29,12 +29,14 @@ class AsterRules:
     """What no answer of the venue tells: `ratios` of the assets that are collateral in multi-assets mode, as far as known.
 
     `ask_factor` (at least 1) multiplies a negative balance there. `model_tolerance` is the relative difference between our
-    valuation and the venue's total above which such an account is unreconciled.
+    valuation and the venue's total above which such an account is unreconciled. An index that nobody told for `index_limit_s`
+    seconds is not compared with the venue's total.
     """
 
     ratios: Mapping[str, float] = field(default_factory=dict)
     ask_factor: float = 1.0
     model_tolerance: float = 0.005
+    index_limit_s: float = 15.0
 
 
 def is_isolated(position: Position) -> bool:

@@ -20,7 +20,8 @@ def margin_method(settings: Settings, account: AccountSettings) -> AccountMethod
 def aster_rules(settings: Settings) -> aster.AsterRules:
     """The constants of Aster's rule."""
     venue = settings.venues.aster
-    return aster.AsterRules(aster_collateral(settings).ratios, venue.negative_balance_factor, venue.model_tolerance)
+    ratios = aster_collateral(settings).ratios
+    return aster.AsterRules(ratios, venue.negative_balance_factor, venue.model_tolerance, venue.marks_stale_after_s)
 
 
 def aster_collateral(settings: Settings) -> CollateralTable:

@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from connectors.events import FailureReason
+from connectors.model import PositionSide
 from monitor.reconcile import Comparison
 
 
@@ -109,6 +110,7 @@ class PoolResult:
     differs (portfolio-margin ratio, limit 0.95). It is +inf when equity <= 0 with margin > 0, 0 without positions, and None
     when `failures` says why. `excess` = limit * equity - maintenance_margin. `cash_to_safety` and `reduce` (instrument,
     signed quantity to trade) each alone bring the ratio back to the warning level; None below it or where impossible.
+    `reduce_side` is the leg that `reduce` closes in hedge mode, where the same trade could also open the other one.
     `last_margin_ratio` is the last ratio known, shown (never alarmed) while `failures` or `stale` say it no longer holds.
     `worst_distance` is the signed relative move of the worst position's coin at which the pool is liquidated, and
     `worst_liquidation_price` its mark there.
@@ -147,6 +149,7 @@ class PoolResult:
     comparisons: tuple[Comparison, ...] = ()
     model_error: float | None = None
     remedy: str = ""
+    reduce_side: PositionSide = PositionSide.BOTH
 
     @property
     def scope(self) -> tuple[str, str, str]:

@@ -433,6 +433,21 @@ def test_what_an_aster_account_lacks(tmp_path: Path, lines: str, expected: str) 
     assert KEY not in problem
 
 
+@pytest.mark.parametrize("key", ["0x1234", "0x" + "0" * 64, KEY + "00", KEY.replace("0x", "") + "\nzz", "g" * 64])
+@pytest.mark.parametrize("where", ["file", "env"])
+def test_what_cannot_be_an_agents_key_is_said_before_the_start_and_not_repeated(tmp_path: Path, key: str, where: str) -> None:
+    (tmp_path / "K").write_text(key)
+    (problem,) = complaints(tmp_path, ASTER + f'address = "{OTHER}"\nagent_key_{where} = "K"\n', {"K": key})
+    assert problem.startswith(f"accounts[0].agent_key_{where}: what is kept there cannot be the agent_key: expected 64 hex digits")
+    assert key not in problem
+
+
+def test_an_api_key_is_one_word(tmp_path: Path) -> None:
+    lines = 'auth = "hmac"\napi_key_env = "K"\napi_secret_env = "S"\n'
+    (problem,) = complaints(tmp_path, ASTER + lines, {"K": "two words", "S": "its-secret"})
+    assert problem.startswith("accounts[0].api_key_env: what is kept there cannot be the api_key: expected one word")
+
+
 def test_hyperliquid_needs_no_key(tmp_path: Path) -> None:
     (problem,) = complaints(tmp_path, ACCOUNT + 'agent_key_env = "K"\n', {"K": KEY})
     assert problem == "accounts[0].agent_key_env: an account on hyperliquid is read without a key; remove it"

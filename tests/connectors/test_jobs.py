@@ -112,3 +112,17 @@ async def test_a_defect_is_logged_by_its_type_and_does_not_end_the_others(caplog
         assert worker.done == [(0.0, Job.FIRST), (0.5, Job.SECOND), (1.0, Job.FIRST)]
     assert "first of account maker failed: internal error KeyError" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_defect_of_who_is_told_of_a_failure_does_not_end_the_jobs(caplog: pytest.LogCaptureFixture) -> None:
+    def tell(job: Job, failure: ConnectorError) -> None:
+        raise KeyError("0xsecret")
+
+    async with running() as worker:
+        worker.jobs._failed = tell
+        worker.outcomes = [HttpError("h", 502)]
+        worker.jobs.schedule(Job.FIRST)
+        await worker.clock.advance(5.0)
+        assert [job for _, job in worker.done] == [Job.FIRST, Job.FIRST]
+    assert "internal error KeyError" in caplog.text
+    assert "secret" not in caplog.text

@@ -173,6 +173,14 @@ def test_penalties_without_a_word_double_and_are_forgotten_after_a_calm_minute()
     assert ours.statistics().penalties_total == 8
 
 
+def test_what_was_on_its_way_when_the_venue_refused_is_refused_as_one() -> None:
+    ours, clock = budget()
+    assert [ours.penalise() for _ in range(8)] == [10.0] * 8
+    clock.shift(11.0)
+
+    assert [ours.penalise(), ours.penalise()] == [20.0, 20.0]
+
+
 def test_a_shorter_penalty_does_not_shorten_a_running_one() -> None:
     ours, _ = budget()
     ours.penalise(30.0)

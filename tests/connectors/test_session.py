@@ -10,14 +10,17 @@ from random import Random
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from connectors.backoff import Backoff
-from connectors.clock import ManualClock, settle
+from connectors.clock import ManualClock, SystemClock, settle
 from connectors.errors import ConnectFailed, HttpError, RateLimited
 from connectors.events import Event, VenueStatus
 from connectors.memory import MemoryConnection, MemoryWebSocketTransport
 from connectors.ratelimit import Budget, BudgetLimits
-from connectors.session import MOST_PENDING_FRAMES, ROTATION_OVERLAP_S, Session, Tick, Url
+from connectors.session import MOST_PENDING_FRAMES, ROTATION_OVERLAP_S, Session, Url
+from connectors.session_protocol import Tick
+from connectors.transport import WebSocketsTransport
 
 SECRET = "0xfeedfacefeedfacefeedfacefeedfacefeedface"
 URL = f"wss://stream.example.com/ws/{SECRET}"
@@ -644,6 +647,46 @@ async def test_the_first_ending_after_its_successor_took_over_is_no_end(after_s:
         assert first.closed
         assert desk.transport.attempts == 2
         assert "closed" not in desk.protocol.calls
+
+
+async def test_a_replacement_over_real_sockets() -> None:
+    """The library refuses two readers of one connection, so one has to let go before the other begins."""
+    served = 0
+
+    async def talk(connection: ServerConnection) -> None:
+        nonlocal served
+        served += 1
+        while True:
+            await connection.send(str(served))
+            await asyncio.sleep(0.01)
+
+    clock, words, resyncs = SystemClock(), RecordingProtocol(math.inf), 0
+
+    async def resync() -> None:
+        nonlocal resyncs
+        resyncs += 1
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        session = Session(
+            "venue market",
+            f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/{SECRET}",
+            words,
+            WebSocketsTransport(),
+            lambda events: None,
+            clock=clock,
+            random=Random(1),
+            budget=Budget("venue", ROOMY, 1.0, clock),
+            resync=resync,
+            rotate_after_s=lambda: 0.2 if served < 2 else 1000.0,
+        )
+        running = asyncio.create_task(session.run())
+        async with asyncio.timeout(ROTATION_OVERLAP_S + 20.0):
+            while resyncs < 2:
+                await asyncio.sleep(0.02)
+        assert (session.statistics.rotations, session.statistics.failures, served) == (1, {}, 2)
+        assert "closed" not in words.calls
+        await session.stop()
+        await running
 
 
 async def test_both_ending_while_they_overlap_is_followed_by_a_new_connection() -> None:

@@ -289,7 +289,8 @@ async def test_http_names_what_went_wrong_without_the_url(site: str, http: Aioht
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("3", 3.0), ("0", 0.0), ("", None), ("-1", None), ("inf", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+    ("header", "seconds"),
+    [("3", 3.0), ("0", 0.0), ("", None), ("-1", None), ("inf", None), ("1764000000000", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
 )
 def test_the_retry_header_is_used_only_where_it_is_a_number(header: str, seconds: float | None) -> None:
     with pytest.raises(RateLimited) as error:

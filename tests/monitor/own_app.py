@@ -13,7 +13,7 @@ from connectors.clock import ManualClock
 from connectors.events import AccountSnapshot, Event, FeedState, FeedStatus, MarkPrices, ModeReport, SectionsSnapshot, Source
 from connectors.model import Position
 from connectors.ratelimit import Budget, BudgetLimits
-from connectors.session import SessionStatistics
+from connectors.session_protocol import SessionStatistics
 from kernels._jit import permit_compilation
 from monitor.app import Application
 from monitor.margin.hyperliquid import VENUE

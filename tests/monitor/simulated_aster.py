@@ -15,7 +15,9 @@ from connectors.aster.messages import ACCOUNT_UPDATE, parse_account_update
 from connectors.aster.protocol import MARK_STREAM, MarketProtocol
 from connectors.aster.reference import build
 from connectors.aster.settings import VENUE, AsterConfig
+from connectors.aster.signing import VenueClock
 from connectors.aster.state import AccountMerge, Modes
+from connectors.clock import ManualClock
 from connectors.events import FuturesSnapshot, Source
 from connectors.simulator.aster import ALIASES, AsterVenue, credentials, sign
 from monitor.book import AccountEntry, Book
@@ -44,7 +46,7 @@ class SimulatedAster:
         self.shared = SharedMarket()
         self.shared.replace(self.reference)
         self.book.apply(self.reference.event(0))
-        self._market = MarketProtocol(self.shared, 10.0, 0)
+        self._market = MarketProtocol(self.shared, VenueClock(ManualClock()), 10.0, 0)
         self._market.opened(0)
         self._marks = venue.connect_market([MARK_STREAM])
         self._merges = {alias: AccountMerge() for alias in ALIASES}

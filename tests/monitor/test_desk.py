@@ -165,6 +165,22 @@ def test_collateral_counts_with_its_haircut_and_is_a_balance(tmp_path: Path) -> 
     assert short["equity"] == pytest.approx(result.equity)
 
 
+def test_collateral_of_coins_without_positions_and_at_par_is_stressed_as_far_as_it_moves(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, '[[portfolios]]\nid = "p"\naccounts = ["short"]\nparameters = "house"\n')
+    pair.marks()
+    pair.book.apply(MarkPrices("aster", "feed", 1, ["aster:BNBUSDT"], [610.0], [600.0], [math.nan]))
+    pair.short(multi=True, money=0.0, ASBNB=400.0, USD1=1_000.0)
+    (view,) = pair.views()
+    assert view.failures == ()
+    alone, _ = pair.desk.document(1_790_000_000_000, pair.now_ns)
+    assert alone["index"]["BNB"] == pytest.approx(600.0 * 0.999)
+    assert alone["accounts"][0]["balances"] == [{"asset": "BNB", "total": 400.0, "collateral_ratio": pytest.approx(0.95)}]
+    assert view.result is not None
+    assert {unit.coin for unit in view.result.units} == {"BTC", "BNB"}
+    assert (view.saving or 0.0) < 0.0
+    assert "offsets save" not in shown(view), "the stress asks for more than leg by leg"
+
+
 def test_an_account_without_a_value_is_said_and_not_left_out(pair: Pair) -> None:
     pair.now_ns = 1000 * SECOND
     pair.short()
@@ -190,6 +206,22 @@ def test_a_stablecoin_without_a_price_is_a_failure_and_never_a_dollar(tmp_path: 
     view = pair.view()
     assert [failure.reason for failure in view.failures] == [FailureReason.MISSING_FX]
     assert "no USD price of USDT, which a pool is margined in: set it under [fx]" in view.failures[0].detail
+
+
+def test_dust_in_a_stablecoin_without_a_price_does_not_take_the_value_away(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.marks()
+    pair.long()
+    pair.short()
+    without = pair.view().result
+    pair.short(USD1=0.01)
+    view = pair.view()
+    assert view.failures == ()
+    assert view.result is not None
+    assert without is not None
+    assert view.result.equity == pytest.approx(without.equity)
+    pair.short(USD1=-5.0)
+    assert [failure.reason for failure in pair.view().failures] == [FailureReason.MISSING_FX]
 
 
 def test_each_portfolio_has_its_own_accounts_parameters_and_rules(tmp_path: Path) -> None:

@@ -126,6 +126,15 @@ async def test_agreement_with_the_venue_is_not_told_of_stale_figures_but_a_diffe
         assert pools(scraped(own)["marginwatch_account_reconciled"]) == stale
 
 
+async def test_rendering_in_a_thread_leaves_the_engine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OwnApplication()
+    collector = Collector(own.app)
+    collector.snapshot()
+    for name in ("results", "result", "evaluate"):
+        monkeypatch.setattr(own.app.engine, name, lambda *args, **more: pytest.fail("the engine belongs to the event loop"))
+    exposition.generate_latest(collector.registry)
+
+
 async def test_an_account_nothing_is_known_of_is_not_valid() -> None:
     own = OwnApplication()
     await own.tell(ParseError(VENUE, "allMids", "json", own.now_ns))

@@ -596,6 +596,30 @@ async def test_tiers_that_cannot_be_read_leave_everything_else_and_come_later() 
         assert len(stage.of(Instruments)) == told, "the tiers known are kept"
 
 
+async def test_funding_intervals_that_cannot_be_read_keep_no_account_waiting() -> None:
+    stage = Stage(MAKER)
+    stage.refuse(HttpResponse(503), "fundingInfo")
+    async with stage:
+        await stage.advance(10.0)
+        assert stage.status("account", "maker") is FeedStatus.FRESH
+        assert stage.status("reference") is FeedStatus.DOWN
+        assert all(one.tiers for one in stage.last(Instruments).instruments if one.id == BTC)
+        stage.refuse(None)
+        await stage.advance(40.0)
+        assert next(one for one in stage.last(Instruments).instruments if one.id == BTC).funding_interval_h > 0.0
+
+
+async def test_reference_data_that_fail_while_they_are_needed_are_not_hammered() -> None:
+    stage = Stage(MAKER)
+    stage.holdings["maker"].positions = [wire.position("GHOSTUSDT", "1", "5")]
+    async with stage:
+        await stage.advance(40.0)
+        stage.refuse(HttpResponse(503), "exchangeInfo")
+        before = stage.count("exchangeInfo")
+        await stage.advance(600.0, step=2.0)
+        assert 10 <= stage.count("exchangeInfo") - before <= 60
+
+
 async def test_a_listing_is_found_by_a_position_in_it() -> None:
     stage = Stage(MAKER)
     async with stage:
@@ -685,6 +709,39 @@ async def test_requests_stay_within_our_share(share: float) -> None:
         assert good == {FeedStatus.POLLED}
         if share == 0.1:
             assert stage.connector.describe()["poll_period_s"] > 15.0
+
+
+def crowd(number: int, **config: Any) -> Stage:
+    stage = Stage(*(AsterAccountRef(f"a{one}", f"0x{one:040x}", AgentKey(wire.PRIVATE_KEY)) for one in range(1, number + 1)), **config)
+    for one, held in enumerate(stage.holdings.values()):
+        held.key = one + 1
+    return stage
+
+
+async def test_of_many_accounts_the_first_are_watched_at_once_and_none_is_late_for_ever() -> None:
+    stage = crowd(20, ip_budget_share=0.25)
+    async with stage:
+        await stage.advance(20.0, step=4.0)
+        fresh = [alias for alias in stage.holdings if stage.status("account", alias) is FeedStatus.FRESH]
+        assert len(fresh) >= 3, "what a few need is not kept waiting by what all want"
+        await stage.advance(260.0, step=4.0)
+        assert {stage.status("account", alias) for alias in stage.holdings} == {FeedStatus.FRESH}
+        settled = len(stage.events)
+        await stage.advance(600.0, step=4.0)
+        late = [event for event in stage.events[settled:] if isinstance(event, FeedState) and event.status is FeedStatus.STALE]
+        assert [event.feed for event in late if event.feed == "account"] == []
+        assert stage.count("openOrders") >= 20
+        assert all(session.failures.get("timeout", 0) == 0 for session in stage.connector.describe()["connections"].values())
+
+
+async def test_one_burst_of_refusals_is_one_pause() -> None:
+    stage = crowd(8, ip_budget_share=1.0)
+    stage.refuse(HttpResponse(429, body=orjson.dumps(wire.error(-1003))), "listenKey")
+    async with stage:
+        await stage.advance(2.0)
+        stage.refuse(None)
+        await stage.advance(60.0, step=1.0)
+        assert {stage.status("account", alias) for alias in stage.holdings} == {FeedStatus.FRESH}
 
 
 async def test_refresh_is_immediate_but_debounced() -> None:

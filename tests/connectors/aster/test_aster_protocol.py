@@ -47,7 +47,8 @@ class MarketBench:
         self.now = 1000 * SECOND
         self.shared = SharedMarket()
         self.shared.replace(wire.reference())
-        self.protocol = MarketProtocol(self.shared, 10.0, self.now)
+        self.venue_clock = VenueClock(ManualClock(time_ms=NOW))
+        self.protocol = MarketProtocol(self.shared, self.venue_clock, 10.0, self.now)
         self.told: list[FeedState] = []
 
     def say(self, frame: Any) -> list[Event]:
@@ -142,6 +143,22 @@ def test_market_frames_that_make_no_sense_are_said_by_kind(frame: Any, kind: str
 def test_answers_to_subscriptions_are_no_events() -> None:
     assert MarketBench().say({"result": None, "id": 1}) == []
     assert UserBench().say({"result": ["x"], "id": 3}) == []
+
+
+def test_marks_that_come_too_late_are_told_but_are_no_sign_of_life() -> None:
+    bench = MarketBench()
+    bench.protocol.opened(bench.now)
+    bench.shared.want([BTC])
+    assert only(bench.say([mark_row("BTCUSDT", "1", NOW - 60_000)]), MarkPrices).marks == [1.0], "nobody knows the venue's time yet"
+    assert bench.statuses[-1] is FeedStatus.FRESH
+    now_ns = 1_000_000_000_000
+    bench.venue_clock.measured(now_ns, NOW, now_ns)
+    for _ in range(12):
+        assert only(bench.say([mark_row("BTCUSDT", "2", NOW - 10_001)]), ParseError).kind == "late"
+        bench.wait(1)
+    assert only(bench.say([mark_row("BTCUSDT", "3", NOW - 9000)]), MarkPrices).marks == [3.0]
+    assert bench.statuses[-2:] == [FeedStatus.STALE, FeedStatus.FRESH]
+    assert only(bench.say([mark_row("UNKNOWNUSDT", "3", NOW - 20_000)]), ParseError).kind == "late", "nothing wanted in it"
 
 
 # -- one account's stream -----------------------------------------------------------------------------------------------
@@ -270,9 +287,8 @@ def test_a_change_of_leverage_is_followed_without_a_read() -> None:
 )
 def test_a_change_of_mode_puts_everything_in_doubt_until_it_was_read(modes: dict[str, bool], doubtful: bool) -> None:
     bench = UserBench()
-    bench.account.modes_due = False
     events = bench.say(config_update(NOW + 6, ai=modes))
-    assert bool(events) == bench.account.modes_due == bool(bench.asked) == doubtful
+    assert bool(events) == bool(bench.asked) == doubtful
     if doubtful:
         assert only(events, FuturesSnapshot).state.doubt == "the account's mode was changed: to be read again"
 
@@ -317,7 +333,8 @@ def test_recorded_frames(recordings: Path) -> None:
         assert [type(event) for event in UserBench().say(recorded(name)) if not isinstance(event, FuturesSnapshot)] == []
     hedge = UserBench(read=False)
     hedge.say(recorded("account_update"))
-    hedge.account.merge.read(FuturesRead(1, (), (), (), 0, 0, 0, 0, 0), Modes(False, True, 1))
+    at_ms = orjson.loads(recorded("account_update"))["T"]
+    hedge.account.merge.read(FuturesRead(at_ms, (), (), (), 0, 0, 0, 0, 0), Modes(False, True, 1))
     state = hedge.account.merge.state()
     assert state is not None
     assert {(row.side, row.quantity) for row in state.positions} == {(PositionSide.LONG, 20.0), (PositionSide.SHORT, -10.0)}
@@ -343,7 +360,6 @@ def test_an_account_is_polled_then_fresh_and_read_again_after_a_loss() -> None:
     bench = UserBench()
     assert bench.statuses() == {"account": FeedStatus.POLLED, "userStream": FeedStatus.CONNECTING}
     bench.protocol.opened(bench.now)
-    assert bench.account.modes_due
     assert bench.account.listening_since_ms == NOW
     assert bench.statuses() == {"account": FeedStatus.POLLED, "userStream": FeedStatus.FRESH}
     bench.account.feeds.resynced(bench.now)

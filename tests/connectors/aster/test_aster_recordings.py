@@ -39,6 +39,8 @@ from connectors.aster.messages import (
 from connectors.aster.protocol import MarketProtocol
 from connectors.aster.reference import Reference, build
 from connectors.aster.settings import AsterConfig
+from connectors.aster.signing import VenueClock
+from connectors.clock import ManualClock
 from connectors.errors import RateLimited
 from connectors.events import ParseError
 from connectors.fields import WrongShape
@@ -233,7 +235,7 @@ def test_what_is_not_ours_makes_no_sense_to_the_parsers(recordings: Path) -> Non
 def _problems(recordings: Path, name: str) -> list[str]:
     shared = SharedMarket()
     shared.want([BTC])
-    events = MarketProtocol(shared, 10.0, 0).receive((recordings / "aster" / name).read_bytes(), 7)
+    events = MarketProtocol(shared, VenueClock(ManualClock()), 10.0, 0).receive((recordings / "aster" / name).read_bytes(), 7)
     assert all(isinstance(event, ParseError) for event in events)
     return [event.kind for event in events if isinstance(event, ParseError)]
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from connectors.aster.errors import CredentialError
 from connectors.aster.settings import AgentKey, AsterAccountRef, HmacKey
-from connectors.aster.signing import AgentSigner, HmacSigner, Nonces, VenueClock, signer_of, typed_message
+from connectors.aster.signing import NONCE_WINDOW_US, AgentSigner, HmacSigner, Nonces, VenueClock, signer_of, typed_message
 from connectors.clock import ManualClock
 from connectors.transport import AiohttpTransport
 from tests.connectors.aster import aster_wire as wire
@@ -71,8 +71,7 @@ def test_the_messages_of_the_vectors_are_what_we_send(recordings: Path) -> None:
     symbols = {"get_positionRisk_symbol": "BTCUSDT", "get_positionRisk_cjk_symbol": wire.CJK}
     for case in vectors(recordings, "auth_eip712_vectors.json")["computed_with_eth_account_0_14"]:
         fields = dict(parse_qsl(case["message"]))
-        clock = ManualClock(time_ms=0, monotonic_ns=0)
-        nonces = Nonces(VenueClock(clock))
+        nonces = Nonces(VenueClock(ManualClock(time_ms=int(fields["nonce"]) // 1000)))
         nonces._last = int(fields["nonce"]) - 1
         signer = AgentSigner(AgentKey(case["private_key"]), fields["user"], nonces, case["chainId"])
         pairs = [("symbol", symbols[case["name"]])] if case["name"] in symbols else []
@@ -206,11 +205,11 @@ class SteppedClock(ManualClock):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["step", "measure", "wait"]), st.integers(-100_000, 100_000)), max_size=30))
-def test_nonces_rise_under_steps_of_either_clock(moves: list[tuple[str, int]]) -> None:
+def test_nonces_rise_under_steps_of_either_clock_unless_they_would_be_refused_for_long(moves: list[tuple[str, int]]) -> None:
     clock = SteppedClock()
     venue_clock = VenueClock(clock)
     nonces = Nonces(venue_clock)
-    drawn = [nonces.next()]
+    last = nonces.next()
     for move, amount in moves:
         if move == "step":
             clock.step_ms += amount
@@ -219,8 +218,29 @@ def test_nonces_rise_under_steps_of_either_clock(moves: list[tuple[str, int]]) -
             venue_clock.measured(now_ns, venue_clock.now_ms() + amount, now_ns)
         else:
             clock.shift(abs(amount) / 1e6)
-        drawn += [nonces.next(), nonces.next()]
-    assert drawn == sorted(set(drawn))
+        for _ in range(2):
+            now_us, before = venue_clock.now_us(), last
+            last = nonces.next()
+            assert last > before if before < now_us + NONCE_WINDOW_US else last == now_us
+            assert now_us <= last <= now_us + NONCE_WINDOW_US
+
+
+def test_nonces_made_while_the_venues_clock_was_an_hour_ahead_hold_nothing_back() -> None:
+    clock = ManualClock(time_ms=wire.NOW_MS)
+    venue_clock = VenueClock(clock)
+    nonces = Nonces(venue_clock)
+    now_ns = clock.monotonic_ns()
+    venue_clock.measured(now_ns, wire.NOW_MS + 3_600_000, now_ns)
+    assert nonces.next() == (wire.NOW_MS + 3_600_000) * 1000
+    venue_clock.measured(now_ns, wire.NOW_MS, now_ns)
+    assert [nonces.next(), nonces.next()] == [wire.NOW_MS * 1000, wire.NOW_MS * 1000 + 1]
+
+
+def test_the_accounts_own_key_is_refused_by_name() -> None:
+    own = AsterAccountRef("desk", wire.SIGNER.lower(), AgentKey(wire.PRIVATE_KEY), allow_unsafe_key=True)
+    with pytest.raises(CredentialError, match=r"^account desk: the private key is that of the account's own wallet.*: approve") as caught:
+        signer_of(own, wire.config(), Nonces(VenueClock(ManualClock())), VenueClock(ManualClock()))
+    assert wire.PRIVATE_KEY[2:12] not in str(caught.value)
 
 
 def test_nonce_is_the_venues_microsecond_whatever_the_machine_says() -> None:

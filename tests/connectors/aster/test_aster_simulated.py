@@ -656,6 +656,7 @@ async def test_over_loopback_sockets() -> None:
         await server.stop()
     assert not [event for event in events if isinstance(event, ParseError)]
     assert venue.forbidden_requests == venue.listen_key_deletes == 0
+    assert [session.failures for session in connector.describe()["connections"].values()] == [{}] * 4
 
 
 def _complete(events: list[Event], connector: AsterConnector) -> bool:

@@ -179,6 +179,18 @@ def test_the_event_time_of_an_older_row_does_not_hold_back_a_push() -> None:
     assert wallet(merge) == 3.0
 
 
+@pytest.mark.parametrize("factor", [1000, 1_000_000])
+def test_a_time_in_another_unit_or_of_the_future_keeps_nothing_out(factor: int) -> None:
+    merge = started(asset(1.0, NOW * factor), position(1.0, NOW * factor))
+    assert merge.update(pushed(NOW + 10, asset(2.0), position(2.0))), "the read's time was none"
+    assert merge.update(pushed(NOW * factor, asset(3.0), position(3.0)))
+    merge.read(read_of(NOW + 9000, asset(4.0, NOW + 8000), position(4.0, NOW + 8000)), modes())
+    assert (wallet(merge), quantities(merge)) == (4.0, {(BTC, PositionSide.BOTH): 4.0})
+    assert account(merge).time_ms == NOW + 9000
+    assert merge.update(pushed(NOW + 9500, asset(5.0), position(5.0)))
+    assert (wallet(merge), quantities(merge)) == (5.0, {(BTC, PositionSide.BOTH): 5.0})
+
+
 def test_leverage_is_kept_over_a_close_and_followed() -> None:
     merge = started(position(1.0))
     merge.update(pushed(NOW + 10, position(0.0)))

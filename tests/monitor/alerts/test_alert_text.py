@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.events import AccountFailure, FailureReason, Liquidation
+from connectors.model import PositionSide
 from monitor.alerts.policy import AlertPolicy, Change, Notification, PolicyConfig
 from monitor.alerts.rules import Rule, Thresholds
 from monitor.alerts.text import NEXT_STEP, TITLE_LIMIT, amount, duration, percent, render, render_group
@@ -142,6 +143,19 @@ def test_what_happens_next_on_aster(pools: Any, kind: PoolKind, words: list[str]
     (told,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, venue="aster", kind=kind)], 0)
     line = next(line for line in render(told).details if line.startswith("next: "))
     assert all(word in line for word in words), line
+
+
+def test_in_hedge_mode_the_leg_to_close_is_named(pools: Any) -> None:
+    leg = {"reduce": ("aster:BTCUSDT", 2.0), "reduce_side": PositionSide.SHORT, "cash_to_safety": 165_000.0}
+    (told,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, venue="aster", kind=PoolKind.ASTER_CROSS, **leg)], 0)
+    assert "add 165k USDC or close 2 BTCUSDT SHORT -> 85%" in render(told).title
+
+
+def test_what_to_add_in_multi_assets_mode_is_collateral_by_what_counts_of_it(pools: Any) -> None:
+    told = {"kind": PoolKind.ASTER_MULTI_ASSETS, "asset": "USD", "pool": "multi-assets", "account": "a" * 32}
+    (note,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, venue="aster", **told, **FULL)], 0)
+    assert "add 165k USD of collateral or buy 22 BTC -> 85%" in render(note).title
+    assert len(render(note).title) <= TITLE_LIMIT
 
 
 def test_the_remedy_of_a_wrong_collateral_ratio_is_told_while_it_is_wrong(pools: Any) -> None:

@@ -426,6 +426,35 @@ def test_a_silent_index_makes_the_pool_stale() -> None:
     assert name("BNBUSDT") in failure.detail, "which prices asBNB"
 
 
+@pytest.mark.parametrize("move", [0.9, 1.1])
+def test_a_read_beside_an_old_index_does_not_count_the_move_of_the_collateral_twice(move: float) -> None:
+    desk = example_d()
+    desk.now_ms += 30_000
+    now = {**INDEX, "BTC": 60_000.0 * move}
+    # the marks are silent, the venue's total has moved already
+    second = told(HELD, replace(BTC_LONG, mark=60_000.0 * move), index=now, began_ms=2)
+    desk.take(second, multi=True)
+    assert desk.pool(POOL).failures[0].reason is FailureReason.STALE_MARK
+    assert desk.pool(POOL).reconciled is True, "our valuation is not compared by an index of before"
+    desk.index(BTC=60_000.0 * move, BNB=700.0)
+    assert desk.pool(POOL).equity == pytest.approx(second.total_margin_balance)
+    desk.take(replace(second, began_ms=3), multi=True)
+    assert desk.pool(POOL).equity == pytest.approx(second.total_margin_balance)
+
+
+def test_a_first_read_beside_an_old_index_makes_no_number() -> None:
+    desk = AsterDesk()
+    desk.now_ms += 30_000
+    desk.take(told(HELD, BTC_LONG), multi=True)
+    failure = desk.pool(POOL).failures[0]
+    assert failure.reason is FailureReason.MISSING_INDEX
+    assert "BTC, ASBNB" in failure.detail
+    assert desk.refreshes()
+    desk.index(BTC=60_000.0, BNB=700.0)
+    desk.take(told(HELD, BTC_LONG, began_ms=2), multi=True)
+    assert desk.pool(POOL).equity == pytest.approx(28_150.0)
+
+
 def test_the_totals_of_the_other_mode_imply_no_ratio() -> None:
     desk = AsterDesk()
     balances = {"SOL": 100.0, "USDT": 1_000.0}

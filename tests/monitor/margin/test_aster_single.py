@@ -92,6 +92,17 @@ def test_hedge_legs_are_tiered_separately_and_share_one_price() -> None:
     assert left == pytest.approx(0.0, abs=1e-9)
 
 
+def test_the_leg_to_close_is_the_one_that_needs_most() -> None:
+    desk = AsterDesk(marks=False)
+    long = position("TRUTHUSDT", 10_000.0, 0.40, 0.40, side=LONG)
+    short = position("TRUTHUSDT", -12_000.0, 0.40, 0.40, side=SHORT)
+    desk.take(read({"USDT": 90.0}, [long, short]), hedge=True)
+    pool = desk.pool("USDT")
+    assert pool.reduce is not None
+    assert (pool.reduce[0], pool.reduce_side) == (name("TRUTHUSDT"), SHORT)
+    assert pool.reduce[1] > 0
+
+
 def test_usd1_contracts_are_a_pool_of_their_own() -> None:
     desk = AsterDesk()
     held = [position("ETHUSDT", 1.0, 3_000.0, 3_000.0), position("XAUUSD1", 0.5, 4_000.0, 3_900.0)]
