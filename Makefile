@@ -12,7 +12,7 @@ SOURCES := config kernels connectors monitor tests bench
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-kernels check parity bench e2e lock clean
+.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors check parity bench e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -21,11 +21,11 @@ help: ## list the targets
 demo: setup ## run the monitor against simulated venues on this machine
 	@$(BIN)/marginwatch demo $(ARGS)
 
-test: setup-test ## whole test suite but the end-to-end tests, then test-kernels
-	@# side by side: the checked modes of the kernels take a core of their own
+test: setup-test ## whole test suite but the end-to-end tests: a core for test-kernels and test-connectors, a core for the rest
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
-		{ $(MAKE) --no-print-directory test-kernels >"$$log" 2>&1 & kernels=$$!; \
-		$(BIN)/python -m pytest $(ARGS); tests=$$?; wait $$kernels; checked=$$?; cat "$$log"; test $$tests -eq 0 && test $$checked -eq 0; }
+		{ $(MAKE) --no-print-directory test-kernels test-connectors >"$$log" 2>&1 & beside=$$!; \
+		$(BIN)/python -m pytest --ignore=tests/connectors $(ARGS); tests=$$?; \
+		wait $$beside; checked=$$?; cat "$$log"; test $$tests -eq 0 && test $$checked -eq 0; }
 
 test-kernels: setup-test ## kernel tests with the JIT off, then with bounds checks
 	@echo 'kernel tests, JIT off'
@@ -34,6 +34,11 @@ test-kernels: setup-test ## kernel tests with the JIT off, then with bounds chec
 	@# code in the usual cache was compiled without the checks
 	@cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
 		NUMBA_BOUNDSCHECK=1 MARGINWATCH_CACHE_DIR="$$cache" $(BIN)/python -m pytest -q tests/kernels
+
+test-connectors: setup-test ## tests of the connectors and simulators
+	@echo 'connectors'
+	@# 5: a selection in ARGS that names none of them
+	@$(BIN)/python -m pytest -q tests/connectors $(ARGS) || test $$? -eq 5
 
 check: setup-test ## lint, format, types and floors
 	@$(BIN)/ruff check .

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from rich.console import Group
+from rich.text import Text
 
 from monitor.app import Application
 from monitor.desk_table import desk_panel
 from monitor.status import funding_of
 from monitor.terminal import AlertLines, pool_table
+
+COMPILING = "portfolios: not computed yet (the first start on a machine compiles their kernels, which takes half a minute)"
 
 
 def levels_of(app: Application) -> dict[str, tuple[float, float, float]]:
@@ -19,4 +22,5 @@ def screen(app: Application, title: str, lines: AlertLines | None = None) -> Gro
     """The picture now; without `lines` only the tables."""
     results = app.results()
     table = pool_table(results, levels_of(app), title, funding_of(app, results))
-    return Group(table, desk_panel(app.desk_views), *([] if lines is None else [lines.render()]))
+    portfolios = desk_panel(app.desk_views) if app.desk_views or not app.settings.fx else Text(COMPILING, style="dim")
+    return Group(table, portfolios, *([] if lines is None else [lines.render()]))
