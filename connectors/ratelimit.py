@@ -157,7 +157,7 @@ class Budget:
         self._check_weight(weight)
         if self._weight_queue.locked():
             now_ns = self._clock.monotonic_ns()
-            return max(1.0, self._weight.wait_s(weight, now_ns, self._weight_limit(now_ns)))
+            return max(1.0, self._weight.wait_s(weight, now_ns, self._room_for(weight, now_ns)))
         return self._try_weight(weight)
 
     async def spend(self, weight: int) -> None:
@@ -268,7 +268,11 @@ class Budget:
 
     def _try_weight(self, weight: int) -> float:
         now_ns = self._clock.monotonic_ns()
-        return self._weight.try_spend(weight, now_ns, self._weight_limit(now_ns))
+        return self._weight.try_spend(weight, now_ns, self._room_for(weight, now_ns))
+
+    def _room_for(self, weight: int, now_ns: int) -> int:
+        # One request that is heavier than what others leave us goes out alone, once the window is empty: it must not hold up the rest.
+        return max(self._weight_limit(now_ns), weight)
 
     def _check_weight(self, weight: int) -> None:
         if weight > self._weight.limit:

@@ -95,6 +95,7 @@ def accounts(app: Application) -> dict[str, Any]:
                 "margin_ratio": _worst(pools.get(account.id, [])),
                 "pools": pools.get(account.id, []),
                 "positions": held.get((account.venue, account.id), []),
+                "collateral": _collateral(app, account.venue, account.id),
                 "key": _key(app.book.keys.get((account.venue, account.id))),
                 "resting_orders": sum(len(told.orders) for told in app.book.orders.get((account.venue, account.id), {}).values()),
             }
@@ -129,6 +130,22 @@ def _positions(app: Application, funding: Mapping[Scope, PoolFunding]) -> dict[t
             }
             found.setdefault(scope[:2], []).append(row)
     return found
+
+
+def _collateral(app: Application, venue: str, account: str) -> list[dict[str, Any]]:
+    arrays, market = app.engine.arrays, app.book.market
+    return [
+        {
+            "pool": spec.name,
+            "asset": leg.asset,
+            "amount": leg.amount,
+            "price": _number(market.asset_price(venue, leg.asset)),
+            "ratio": leg.ratio,
+        }
+        for index, spec in arrays.specs.items()
+        if arrays.scopes[index][:2] == (venue, account)
+        for leg in spec.collateral
+    ]
 
 
 def _key(state: KeyState | None) -> dict[str, Any] | None:

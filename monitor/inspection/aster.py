@@ -133,7 +133,7 @@ async def discover_accounts(settings: Settings, transports: Transports) -> int:
     found = await discover(_Asker.of(settings, transports).account(account)[0])
     taken: set[str] = set()
     for row in found.accounts:
-        name = alias(row.name, row.kind, taken)
+        name = alias(f"aster-{row.name}", row.kind, taken)
         if row.kind != "main":
             click.echo(f"# sub-account {name}: needs an agent of its own")
             continue

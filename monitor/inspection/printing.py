@@ -80,6 +80,10 @@ def print_verified(seen: SideBySide, document: dict[str, Any] | None, save: Path
     for pool in seen.pools:
         ratio = "no value: " + pool.failures[0].detail if pool.margin_ratio is None else f"ratio {100 * pool.margin_ratio:.2f} %"
         printed.print(f"{pool.pool} ({pool.mode}): {ratio}")
+    for spec in seen.specs:
+        if spec.collateral:
+            counted = (f"{leg.asset} {leg.amount:.8g} x {seen.prices[leg.asset]:.8g} x {leg.ratio:.4g}" for leg in spec.collateral)
+            printed.print(f"{spec.name} collateral (amount x price x ratio): {', '.join(counted)}")
     printed.print(f"{len(seen.rows)} figures, {differ} differ by more than 0.1 %" + (f"; saved to {save}" if save else ""))
     missing = missing_for_portfolio(document) if document is not None else ()
     if missing:

@@ -201,15 +201,19 @@ def test_we_make_room_while_the_venue_reports_that_the_address_is_busy(ratio: fl
     assert ours.statistics().weight_limit == 300, "an old report says nothing"
 
 
-async def test_a_heavy_request_waits_for_a_busy_address_to_calm_down() -> None:
+async def test_a_request_heavier_than_what_others_leave_goes_out_alone() -> None:
     ours, clock = budget()
     ours.observe_venue_usage(0.9)
+    assert ours.try_spend(5) == 0.0
     task = asyncio.create_task(ours.spend(60))
-    await clock.advance(58.0)
-    assert not task.done()
+    await clock.advance(30.0)
+    ours.observe_venue_usage(0.9)
+    await clock.advance(28.0)
+    assert not task.done(), "something was spent in the last minute"
+    ours.observe_venue_usage(0.9)
     await clock.advance(3.0)
-
-    assert task.done()
+    assert task.done(), "or everything behind it would wait for ever"
+    assert ours.try_spend(1) > 0.0
 
 
 def test_messages_leave_room_for_heartbeats() -> None:

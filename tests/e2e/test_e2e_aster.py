@@ -73,6 +73,9 @@ async def test_an_aster_desk_is_watched_and_paged_and_nothing_secret_is_shown(la
             ("wren", "iso:HYPEUSDT:LONG", "single_asset"),
         }
         assert all(account["key"]["rights"] == ["read"] for account in accounts["accounts"])
+        collateral = {row["asset"]: row for row in accounts["accounts"][1]["collateral"]}
+        assert (collateral["BTC"]["pool"], collateral["BTC"]["amount"], collateral["BTC"]["ratio"]) == ("multi-assets", 8.0, 0.95)
+        assert collateral["BTC"]["price"] > 0
         assert {row["side"] for row in accounts["accounts"][2]["positions"]} == {"long", "short"}
         assert all(pool["next_funding"]["amount"] is not None for pool in status["pools"] if pool["positions"])
 

@@ -77,6 +77,7 @@ async def test_every_kind_of_account_agrees_with_the_venue(
     assert code == 0, printed
     assert f"{figures} figures, 0 differ by more than 0.1 %" in printed
     assert credentials(alias).private_key not in printed
+    assert ("multi-assets collateral (amount x price x ratio): " in printed) == (alias == "vela")
     book = book_of(read_snapshot(saved), settings_parameters(tmp_path), (0.85,))
     assert book.accounts.states
 
