@@ -113,7 +113,15 @@ class Desk:
         """The forwards of every expiry of BTC."""
         factor = 1 + (step % 11 - 5) / 1e4
         expiries = [AS_OF_MS + days * DAY_MS for days in EXPIRIES]
-        return Forwards("deribit", "bench", 0, ["BTC"] * len(expiries), expiries, [1e5 * (1 + days / 5000) * factor for days in EXPIRIES])
+        return Forwards(
+            "deribit",
+            "bench",
+            0,
+            ["BTC"] * len(expiries),
+            ["BTC"] * len(expiries),
+            expiries,
+            [1e5 * (1 + days / 5000) * factor for days in EXPIRIES],
+        )
 
     def volatility_tick(self, step: int) -> object:
         """One option's volatility."""

@@ -147,6 +147,20 @@ def _is_http(url: str) -> bool:
         return False
 
 
+class MarketSettings(Table):
+    """What stands in where no venue tells it, by coin: `beta` to BTC, `daily_volatility` and `implied_volatility` as decimals.
+
+    Without options of its own a coin's volatility is taken for `volatility_weight` parts beta times BTC's and for the rest its
+    realised one times `volatility_premium`.
+    """
+
+    beta: Mapping[str, Annotated[float, Field(gt=0, le=10)]] = Field(default_factory=dict)
+    daily_volatility: Mapping[str, Fraction] = Field(default_factory=dict)
+    implied_volatility: Mapping[str, Annotated[float, Field(gt=0, le=5)]] = Field(default_factory=dict)
+    volatility_weight: Annotated[float, Field(ge=0, le=1)] = 0.7
+    volatility_premium: Annotated[float, Field(gt=0, le=5)] = 1.1
+
+
 class Settings(Table):
     """The whole configuration. At least one account; ids are unique, addresses are unique within a venue.
 
@@ -158,7 +172,8 @@ class Settings(Table):
     alerts: AlertSettings = AlertSettings()
     venues: VenueSettings = VenueSettings()
     fx: Mapping[Alias, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """USD per unit of a stablecoin that no venue prices."""
+    """USD per unit of a stablecoin, where no venue prices it."""
+    market: MarketSettings = MarketSettings()
     accounts: Annotated[tuple[AccountSettings, ...], Field(strict=False)] = ()
     portfolio: PortfolioDefaults = Field(default_factory=lambda: PortfolioDefaults.model_validate({}))
     portfolios: Annotated[tuple[PortfolioSettings, ...], Field(strict=False)] = ()

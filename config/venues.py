@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from config.collateral import load_collateral
 from config.errors import ConfigError, Problem
 from config.fields import Fraction, Seconds, Share, endpoint
-from config.tables import Table, problems_error
+from config.tables import Alias, Table, problems_error
 
 Https = Annotated[str, endpoint("https", "http")]
 Wss = Annotated[str, endpoint("wss", "ws")]
@@ -24,6 +24,7 @@ _ASTER = {
     "testnet": ("https://fapi.asterdex-testnet.com", "wss://fstream.asterdex-testnet.com", 714),
 }
 """REST, WebSocket, and the chain id that requests are signed for."""
+_DERIBIT = {"mainnet": "wss://www.deribit.com/ws/api/v2", "testnet": "wss://test.deribit.com/ws/api/v2"}
 
 
 class StaleSettings(Table):
@@ -102,8 +103,32 @@ class AsterSettings(Table):
         return _ASTER[self.network][2]
 
 
+class DeribitSettings(Table):
+    """Deribit: implied volatilities and forwards for every option, indices, and accounts that hold options there.
+
+    `enabled` None: where an account or a portfolio needs it. `coins` are watched even if nothing held needs them; `summary_interval_s`
+    is how often an account is read beside its pushes.
+    """
+
+    enabled: bool | None = None
+    network: Literal["mainnet", "testnet"] = "mainnet"
+    ws_url: Wss | None = None
+    coins: Annotated[tuple[Alias, ...], Field(strict=False)] = ()
+    chain_stale_after_s: Seconds = 10.0
+    linear_chain_stale_after_s: Seconds = 60.0
+    index_stale_after_s: Seconds = 10.0
+    summary_interval_s: Annotated[float, Field(ge=5, le=120)] = 15.0
+    heartbeat_s: Annotated[int, Field(ge=10, le=60)] = 15
+
+    @property
+    def ws_endpoint(self) -> str:
+        """The WebSocket URL in use."""
+        return self.ws_url or _DERIBIT[self.network]
+
+
 class VenueSettings(Table):
     """The venues; one not named has its defaults."""
 
     hyperliquid: HyperliquidSettings = HyperliquidSettings()
     aster: AsterSettings = AsterSettings()
+    deribit: DeribitSettings = DeribitSettings()

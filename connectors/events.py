@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connectors.model import FuturesAccount, Instrument, Order, PositionSide, Section, Token, Wallet
+from connectors.model import FuturesAccount, Instrument, Order, OutcomeMarket, PositionSide, Section, SummaryAccount, Token, Wallet
 
 
 class Source(StrEnum):
@@ -95,35 +95,92 @@ class SpotPrices:
 
 @dataclass(frozen=True, slots=True)
 class Volatilities:
-    """Implied volatilities of options as decimals (0.42), NaN for none; two equally long columns."""
+    """Implied volatilities of options as decimals (0.42), NaN for none; two equally long columns.
+
+    `full`: a whole chain, so that what it lacks has none any more; else only what changed.
+    """
 
     venue: str
     feed: str
     received_ns: int
     instruments: list[str]
     volatilities: list[float]
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Forwards:
-    """USD forwards of one expiry per coin row: all options of (`coins[i]`, `expiries_ms[i]`) on that venue are priced on it."""
+    """Forwards per coin, settlement and expiry: all options of the venue with these three are priced on it, in their quote (USD
+    for coin-settled ones, else the settlement stablecoin)."""
 
     venue: str
     feed: str
     received_ns: int
     coins: list[str]
+    settles: list[str]
     expiries_ms: list[int]
     forwards: list[float]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexPrices:
-    """USD index by coin."""
+    """Index by coin, in `quote` (USD or a stablecoin)."""
 
     venue: str
     feed: str
     received_ns: int
     prices: dict[str, float]
+    quote: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class VolatilityIndices:
+    """30-day volatility indices by coin, as decimals (Deribit's DVOL)."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    volatilities: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """Turnover of the last 24 hours by instrument, in its settlement stablecoin (USD for coin-settled ones)."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    volumes: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DailyCloses:
+    """Closing prices of the last days of an instrument, oldest first, without the day that still runs; times are the closes'."""
+
+    venue: str
+    received_ns: int
+    instrument: str
+    times_ms: tuple[int, ...]
+    closes: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMarkets:
+    """The price outcomes that are open on a venue, replacing what was known."""
+
+    venue: str
+    received_ns: int
+    markets: tuple[OutcomeMarket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomePrices:
+    """Mids of outcome sides by (outcome, side): 0 is Yes, 1 is No; in the market's quote."""
+
+    venue: str
+    feed: str
+    received_ns: int
+    prices: dict[tuple[int, int], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +260,17 @@ class FuturesSnapshot:
     received_ns: int
     source: Source
     state: FuturesAccount
+
+
+@dataclass(frozen=True, slots=True)
+class SummarySnapshot:
+    """A Deribit account after a read or a push, whole."""
+
+    venue: str
+    account: str
+    received_ns: int
+    source: Source
+    state: SummaryAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,11 +452,17 @@ Event = (
     | Forwards
     | IndexPrices
     | StablecoinPrices
+    | VolatilityIndices
+    | Volumes
+    | DailyCloses
+    | OutcomeMarkets
+    | OutcomePrices
     | BorrowReserves
     | SectionsSnapshot
     | WalletSnapshot
     | AccountSnapshot
     | FuturesSnapshot
+    | SummarySnapshot
     | MarginCall
     | AdlQuantiles
     | KeyState
@@ -404,5 +478,7 @@ Event = (
     | VenueStatus
 )
 
-AccountEvent = SectionsSnapshot | WalletSnapshot | AccountSnapshot | FuturesSnapshot | ModeReport | AccountFailure | Fill | CashFlow
+AccountEvent = (
+    SectionsSnapshot | WalletSnapshot | AccountSnapshot | FuturesSnapshot | SummarySnapshot | ModeReport | AccountFailure | Fill | CashFlow
+)
 """What changes an account's margin, or says that it cannot be known."""

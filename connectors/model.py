@@ -6,6 +6,7 @@ unit; `Instrument.multiplier` is the number of coins in one unit (1000 for kPEPE
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,7 +17,16 @@ class InstrumentKind(StrEnum):
     PERPETUAL = "perpetual"
     FUTURE = "future"
     OPTION = "option"
+    OUTCOME = "outcome"
     SPOT = "spot"
+    INDEX = "index"
+
+
+class OptionType(StrEnum):
+    """Which side of the strike pays: above (call) or below (put)."""
+
+    CALL = "call"
+    PUT = "put"
 
 
 class PositionSide(StrEnum):
@@ -49,7 +59,10 @@ class Instrument:
 
     `id` is `venue:symbol` and unique in the program; `section` is the ledger it settles in (a Hyperliquid dex name, "" the
     first; an Aster margin asset); `tiers` are sorted by bound, the first at 0. `funding_interval_h` is the hours between two
-    funding times, 0 where the venue did not say.
+    funding times, 0 where the venue did not say. What expires has `expiry_ms` (0: never), an option also `strike` and
+    `option_type`. `inverse`: a perpetual or future in USD notional, margined in its coin. `price_index` is the venue's index that
+    it settles to. An outcome is a digital option: it pays 1 of `settle` above (call) or below (put) its strike. An instrument of
+    kind `index` is no contract: its mark is the venue's index, so that an account's delta can be held against it.
     """
 
     id: str
@@ -65,6 +78,11 @@ class Instrument:
     isolated_only: bool = False
     delisted: bool = False
     funding_interval_h: float = 0.0
+    expiry_ms: int = 0
+    strike: float = 0.0
+    option_type: OptionType | None = None
+    inverse: bool = False
+    price_index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +216,84 @@ class FuturesAccount:
     positions: tuple[Position, ...]
     read: FuturesRead
     doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencySummary:
+    """One wallet of a Deribit account as the venue states it, in `currency`; greeks are of the venue.
+
+    `margin_model` is `segregated_sm`, `segregated_pm`, `cross_sm` or `cross_pm`. In a cross model the margins repeat the account's
+    total in this currency, and the `total_*_usd` figures are that total in USD (None in a segregated model). `equity` is of this
+    wallet alone, `balance` without options and unrealised PnL. `delta_total` is premium-adjusted, of options and futures together;
+    the maps are by price index: coin delta, gamma per USD, and vega in USD per volatility point.
+    """
+
+    currency: str
+    margin_model: str
+    equity: float
+    balance: float
+    margin_balance: float
+    initial_margin: float
+    maintenance_margin: float
+    available_funds: float
+    options_value: float
+    delta_total: float
+    delta_by_index: Mapping[str, float] = field(default_factory=dict)
+    gamma_by_index: Mapping[str, float] = field(default_factory=dict)
+    vega_by_index: Mapping[str, float] = field(default_factory=dict)
+    total_equity_usd: float | None = None
+    total_margin_balance_usd: float | None = None
+    total_initial_margin_usd: float | None = None
+    total_maintenance_margin_usd: float | None = None
+    total_delta_usd: float | None = None
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether this wallet is margined together with all others of a cross model."""
+        return self.margin_model.startswith("cross")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPosition:
+    """A position on Deribit: options in coin, inverse futures and perpetuals in signed USD notional; greeks of the whole position.
+
+    `average_price` and `mark` are in the venue's quote (coin for inverse options); `vega` USD per volatility point, `gamma` coin
+    per USD, `delta` in coin.
+    """
+
+    instrument: str
+    quantity: float
+    average_price: float | None
+    mark: float
+    index: float
+    delta: float = 0.0
+    gamma: float = 0.0
+    vega: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryAccount:
+    """A Deribit account now: a summary of each wallet and every open position. `time_ms` is our estimate of the venue's time."""
+
+    summaries: tuple[CurrencySummary, ...]
+    positions: tuple[ListedPosition, ...]
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMarket:
+    """A fully collateralised market on a price (Hyperliquid HIP-4): side 0 (Yes) pays 1 `quote`, side 1 (No) the rest of it.
+
+    Yes pays if the settlement price lies above `lower` and not above `upper` (None: no bound); `coin` is the underlying,
+    `expiry_ms` when it settles.
+    """
+
+    outcome: int
+    coin: str
+    expiry_ms: int
+    lower: float | None
+    upper: float | None
+    quote: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ class StressBook:
             self.market.set_volatility(instrument, volatility)
 
     def _on_forwards(self, event: Forwards) -> None:
-        for coin, expiry_ms, forward in zip(event.coins, event.expiries_ms, event.forwards, strict=True):
-            self.market.set_forward(event.venue, coin, expiry_ms, forward)
+        for coin, settle, expiry_ms, forward in zip(event.coins, event.settles, event.expiries_ms, event.forwards, strict=True):
+            self.market.set_forward(event.venue, coin, settle, expiry_ms, forward)
 
     def _on_indices(self, event: IndexPrices) -> None:
         for coin, price in event.prices.items():

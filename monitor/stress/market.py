@@ -70,7 +70,7 @@ class StressMarket:
         self._expiries: dict[tuple[int, int | None], int] = {}
         self._dated: dict[int, list[int]] = {}
         self._of_coin: dict[int, list[int]] = {}
-        self._options_of: dict[tuple[str, str, int], Ints] = {}
+        self._options_of: dict[tuple[str, str, str, int], Ints] = {}
 
     def coin(self, name: str) -> int:
         """Row of a coin, made on first use with the set's parameters for it; its index is NaN until told."""
@@ -122,7 +122,7 @@ class StressMarket:
         expiry_s = None if listed.expiry_ms is None else listed.expiry_ms // SECOND_MS
         record["expiry"] = self._expiry(coin, expiry_s)
         if listed.kind == "option" and expiry_s is not None:
-            key = (listed.id.partition(":")[0], listed.coin, expiry_s)
+            key = (listed.id.partition(":")[0], listed.coin, listed.settle, expiry_s)
             self._options_of[key] = np.append(self._options_of.get(key, np.zeros(0, np.int32)), np.int32(row))
             record["call"] = listed.option_type == "call"
             record["strike"] = listed.strike
@@ -176,9 +176,9 @@ class StressMarket:
             self.tables.instruments.table["volatility"][row] = volatility
             self._push(row)
 
-    def set_forward(self, venue: str, coin: str, expiry_ms: int, forward: float) -> None:
-        """The USD forward of an expiry on one venue."""
-        rows = self._options_of.get((venue, coin, expiry_ms // SECOND_MS))
+    def set_forward(self, venue: str, coin: str, settle: str, expiry_ms: int, forward: float) -> None:
+        """The forward of an expiry on one venue, in the quote of its options that settle in `settle`."""
+        rows = self._options_of.get((venue, coin, settle, expiry_ms // SECOND_MS))
         if rows is not None:
             book = self.tables.book
             move_forwards(rows, forward, book.instruments, book.queue, book.queued)

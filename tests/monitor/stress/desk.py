@@ -107,9 +107,12 @@ class Desk:
             chosen = self.rng.choice(options)
             venue, value = _venue(chosen), self._nudged(self.document["index"][chosen["coin"]], 0.05)
             for row in options:
-                if (_venue(row), row["coin"], row["expiry"]) == (venue, chosen["coin"], chosen["expiry"]):
+                if (_venue(row), row["coin"], row["settle"], row["expiry"]) == (
+                    venue,
+                    *(chosen[key] for key in ("coin", "settle", "expiry")),
+                ):
                     row["forward"] = value
-            self.book.apply(Forwards(venue, "feed", 0, [chosen["coin"]], [chosen["expiry"] + 506], [_or_nan(value)]))
+            self.book.apply(Forwards(venue, "feed", 0, [chosen["coin"]], [chosen["settle"]], [chosen["expiry"] + 506], [_or_nan(value)]))
 
     def volatility(self) -> None:
         """Volatilities of some options; none, or 0, leaves the mark to imply one."""
