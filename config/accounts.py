@@ -91,7 +91,7 @@ class AccountSettings(SecretHolder):
             problems.append(Problem("address", "missing; this key is required"))
         if problems:
             raise problems_error(problems)
-        for name in _CREDENTIALS[self._kind] if self._kind else ():
+        for name in _CREDENTIALS[self.credential_kind] if self.credential_kind else ():
             found = self._resolve(name, getattr(self, f"{name}_file"), getattr(self, f"{name}_env"), info)
             if found is None:
                 kind = f'an Aster account with auth "{self.auth}"' if self.venue == "aster" else "a Deribit account"
@@ -103,13 +103,13 @@ class AccountSettings(SecretHolder):
         return self
 
     @property
-    def _kind(self) -> str:
-        # which credentials the account is read with, empty for none
+    def credential_kind(self) -> str:
+        """What the account is read with: `v3`, `hmac`, `client`, or empty for no key."""
         return {"hyperliquid": "", "aster": self.auth, "deribit": "client"}[self.venue]
 
     @property
     def _has_address(self) -> bool:
-        return self.venue == "hyperliquid" or self._kind == "v3"
+        return self.venue == "hyperliquid" or self.credential_kind == "v3"
 
     def _misplaced(self) -> Iterator[Problem]:
         given = [key for key in _KEYED if key in self.model_fields_set]
@@ -127,7 +127,7 @@ class AccountSettings(SecretHolder):
 
     def _of_another_kind(self, given: list[str]) -> Iterator[Problem]:
         for kind, names in _CREDENTIALS.items():
-            for key in [key for key in given if kind != self._kind and key.startswith(names)]:
+            for key in [key for key in given if kind != self.credential_kind and key.startswith(names)]:
                 if self.venue == "aster" and kind != "client":
                     yield Problem(key, f'belongs to auth "{kind}", and this account has auth "{self.auth}"; remove it or change auth')
                 else:

@@ -14,6 +14,7 @@ from config.errors import ConfigError, masked, shorten_address
 from config.portfolios import PortfolioSettings
 from config.settings import Settings
 from config.tables import problems_of, read_toml
+from config.venues import VenueSettings
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 DEMO = Path(__file__).with_name("demo.toml")
@@ -46,14 +47,12 @@ def describe(settings: Settings) -> str:
     """What was understood, a line a thing, for people and logs: aliases, addresses shortened, secrets by origin only."""
     lines = [f"listen {settings.monitor.listen} ({'token' if settings.monitor.token else 'this machine only, no token'})"]
     for name in dict.fromkeys(account.venue for account in settings.accounts):
-        venue = getattr(settings.venues, name)
-        urls = f"{venue.rest_endpoint} {venue.ws_endpoint}"
-        lines.append(f"{name} {venue.network}: {urls}, {venue.ip_budget_share:.0%} of the per-IP limits")
+        lines.append(_venue_line(name, settings.venues))
     for account in settings.accounts:
         levels, mode = account.levels, account.mode or "any"
         tags = f", tags {' '.join(account.tags)}" if account.tags else ""
         address = f" {shorten_address(account.address)}" if account.address else ""
-        key = f", {account.auth} key from {masked(account.secret_origin)}" if account.secret_origin else ""
+        key = f", {account.credential_kind} key from {masked(account.secret_origin)}" if account.secret_origin else ""
         lines.append(
             f"account {account.id}: {account.venue}{address}, mode {mode}, "
             f"levels {levels.warning:g} / {levels.critical:g} / {levels.liquidation:g}{tags}{key}"
@@ -64,6 +63,14 @@ def describe(settings: Settings) -> str:
         origin = f", URL from {masked(receiver.secret_origin)}" if receiver.secret_origin else ""
         lines.append(f"receiver {alias}: {receiver.type}, from {receiver.min_level}{origin}{used}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in settings.warnings)])
+
+
+def _venue_line(name: str, venues: VenueSettings) -> str:
+    if name == "deribit":
+        return f"deribit {venues.deribit.network}: {venues.deribit.ws_endpoint}"
+    venue = venues.hyperliquid if name == "hyperliquid" else venues.aster
+    urls = f"{venue.rest_endpoint} {venue.ws_endpoint}"
+    return f"{name} {venue.network}: {urls}, {venue.ip_budget_share:.0%} of the per-IP limits"
 
 
 def _portfolio_line(portfolio: PortfolioSettings) -> str:

@@ -81,14 +81,19 @@ def test_commented_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     settings_shown = [line.startswith("# ") and (line[2:].split(" ")[1:2] == ["="] or line.startswith("# [[")) for line in lines]
     loud = "\n".join(line.removeprefix("# ") if shown else line for line, shown in zip(lines, settings_shown, strict=True))
     hmac = ("api_key_file =", "api_key_env =", "api_secret_file =", "api_secret_env =")
-    for unwanted in ("token_env =", "url_env =", "agent_key_env =", *hmac, 'type = "log"'):
+    client = ("client_id_env =", "client_secret_env =")
+    for unwanted in ("token_env =", "url_env =", "agent_key_env =", *hmac, *client, 'type = "log"'):
         assert unwanted in loud
         loud = loud.replace(unwanted, 'type = "webhook"' if unwanted.startswith("type") else f"# {unwanted}")
     (tmp_path / "token").write_text("t0ken")
     (tmp_path / "slack_url").write_text(HOOK)
     (tmp_path / "agent_key").write_text(KEY)
+    (tmp_path / "client_id").write_text("an-id")
+    (tmp_path / "client_secret").write_text("its-secret")
     settings = read(tmp_path, loud)
-    aster = settings.accounts[1]
+    aster, deribit = settings.accounts[1:]
+    assert (deribit.client_id, deribit.client_secret) == (Secret("an-id"), Secret("its-secret"))
+    assert settings.market.beta == {"HYPE": 1.4}
     assert (aster.venue, aster.auth, aster.agent_key, aster.allow_unsafe_key) == ("aster", "v3", Secret(KEY), False)
     assert settings.fx == {"USDC": 1.0, "USDT": 1.0}
     assert settings.accounts[0].levels.warning == 0.80
@@ -145,7 +150,7 @@ type = "log"
     assert complaints(tmp_path, text) == [
         'monitor.log_levl: unknown key; did you mean "log_level"?',
         'alerts.hold_s: expected a number, got text "5"',
-        'accounts[0].venue: expected "hyperliquid" or "aster", got text "hyperliqid"; did you mean "hyperliquid"?',
+        'accounts[0].venue: expected "hyperliquid", "aster" or "deribit", got text "hyperliqid"; did you mean "hyperliquid"?',
         'accounts[0].addres: unknown key; did you mean "address"?',
         'receivers.ops.tipe: unknown key; did you mean "type"?',
     ]
@@ -157,7 +162,7 @@ type = "log"
         ("monitr = 1\n" + ACCOUNT, 'monitr: unknown key; did you mean "monitor"?'),
         (
             "zzz = 1\n" + ACCOUNT,
-            "zzz: unknown key; known: accounts, alerts, defaults, fx, monitor, portfolio, portfolios, receivers, venues",
+            "zzz: unknown key; known: accounts, alerts, defaults, fx, market, monitor, portfolio, portfolios, receivers, venues",
         ),
         (ACCOUNT + "levels = { warn = 0.8 }", 'accounts[0].levels.warn: unknown key; did you mean "warning"?'),
         ("[venues.hyperliquid.stale_after_s]\ncontext = 3\n" + ACCOUNT, 'unknown key; did you mean "contexts"?'),
@@ -179,7 +184,7 @@ type = "log"
         ("", "accounts: no account to watch; add [[accounts]]"),
         (
             ACCOUNT + 'mode = "cross"',
-            'accounts[0].mode: expected "standard", "unified", "portfolio_margin", "single_asset" or "multi_assets", got text "cross"',
+            '"segregated_sm", "segregated_pm", "cross_sm" or "cross_pm", got text "cross"',
         ),
         ('[monitor]\nlisten = "9876"\n' + ACCOUNT, 'monitor.listen: expected "host:port"'),
         ('[monitor]\nlisten = "127.0.0.1:99999"\n' + ACCOUNT, 'monitor.listen: expected "host:port"'),
@@ -451,3 +456,34 @@ def test_an_api_key_is_one_word(tmp_path: Path) -> None:
 def test_hyperliquid_needs_no_key(tmp_path: Path) -> None:
     (problem,) = complaints(tmp_path, ACCOUNT + 'agent_key_env = "K"\n', {"K": KEY})
     assert problem == "accounts[0].agent_key_env: an account on hyperliquid is read without a key; remove it"
+
+
+DERIBIT = '[[accounts]]\nid = "hedges"\nvenue = "deribit"\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", "accounts[0].client_id_file: a Deribit account needs its client_id: set client_id_file or client_id_env"),
+        ('client_id_env = "K"', "accounts[0].client_secret_file: a Deribit account needs its client_secret"),
+        (
+            'client_id_env = "K"\nclient_secret_env = "K"\nagent_key_env = "K"',
+            "accounts[0].agent_key_env: an account on deribit is not read",
+        ),
+        (f'client_id_env = "K"\nclient_secret_env = "K"\naddress = "{OTHER}"', "accounts[0].address: a Deribit account is read with"),
+        ('client_id_env = "K"\nclient_secret_env = "K"\nauth = "hmac"', "accounts[0].auth: a Deribit account is read with"),
+    ],
+)
+def test_what_a_deribit_account_lacks(tmp_path: Path, lines: str, expected: str) -> None:
+    (problem,) = complaints(tmp_path, DERIBIT + lines, {"K": KEY})
+    assert problem.startswith(expected)
+    assert KEY not in problem
+
+
+def test_a_deribit_account_is_read_with_a_client(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path, DERIBIT + 'client_id_env = "I"\nclient_secret_env = "S"\nmode = "cross_pm"\n', {"I": "an-id", "S": "its-secret"}
+    )
+    assert settings.accounts[0].client_secret == Secret("its-secret")
+    assert "its-secret" not in repr(settings) + describe(settings)
+    assert "account hedges: deribit, mode cross_pm" in describe(settings)
