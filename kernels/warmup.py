@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels import attribution, breakdown, distance, layout, pool, portfolio, portfolio_distance, stress
+from kernels import attribution, breakdown, cross, distance, layout, pool, portfolio, portfolio_distance, stress
 from kernels._jit import forbid_compilation
 
 
@@ -16,14 +16,15 @@ def warm_up(*, forbid: bool = True) -> None:
     `forbid`: from then on a call with another argument type raises instead of compiling on the event loop.
     """
     positions = pool.Positions(
-        np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1), np.full(1, 0.1), np.zeros(1, np.int32), np.full(1, -1, np.int32)
-    )
+        np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1), np.zeros(1, np.bool_), np.full(1, 0.1), np.zeros(1, np.int32),
+        np.full(1, -1, np.int32),
+    )  # fmt: skip
     collateral = pool.Collateral(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1), np.full(1, 0.5), np.full(1, -1, np.int32))
     tiers = pool.Tiers(np.array([0, 1], np.int32), np.zeros(1), np.full(1, 0.05), np.zeros(1))
     prices = pool.Prices(np.full(1, 100.0), np.ones(1, np.bool_), np.full(1, 10.0), np.ones(1, np.bool_))
     pools = pool.Pools(
-        np.zeros(1, np.int32), np.zeros(1, np.int32), np.full(1, -90.0), np.ones(1), np.zeros(1, np.bool_), np.zeros(1),
-        np.zeros(1), np.zeros(1), np.ones((1, 6)), np.ones(1, np.bool_),
+        np.zeros(1, np.int32), np.zeros(1, np.int32), np.full(1, -90.0), np.zeros(1), np.zeros(1), np.ones(1), np.zeros(1, np.bool_),
+        np.zeros(1), np.zeros(1), np.zeros(1), np.ones((1, 6)), np.ones(1, np.bool_),
     )  # fmt: skip
     out = pool.Margins(
         np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1),
@@ -32,6 +33,8 @@ def warm_up(*, forbid: bool = True) -> None:
     pool.evaluate_pools(positions, collateral, tiers, prices, pools, out)
     pool.maintenance_margin(100.0, 0, tiers)
     pool.liquidation_price(1.0, 100.0, 5.0, 0, tiers)
+    pool.position_value(-1.0, 100.0, True)
+    pool.inverse_liquidation_price(100.0, 100.0, 0.5, 0, tiers)
     pool.joint_liquidation_price(np.array([2.0, -1.0]), np.zeros(2, np.int32), 100.0, 5.0, tiers)
     pool.liquidation_prices(positions, tiers, prices, pools, out, np.zeros(1))
     pool.cash_to_ratio(0.85, 10.0, 5.0, 1.0, 0.95, True, 20.0)
@@ -73,6 +76,10 @@ def warm_up_portfolio() -> None:
     attribution.contributions(0, 0, book, np.zeros(1), np.zeros(2))
     attribution.margin_without(0, book)
     attribution.margin_alone(0, 0, 0, 0, book)
+    tiers = pool.Tiers(np.array([0, 1], np.int32), np.zeros(1), np.full(1, 0.01), np.zeros(1))
+    cross.cross_margins(0, book, np.zeros(1, np.int32), np.zeros(1), tiers, np.zeros(2))
+    cross.short_option(1.0, 1.0, True, 0.1, 0.0)
+    cross.tier_margin(1.0, 0, 0.0, tiers)
     copies: list[Any] = [array.copy() for array in book]
     trial = layout.Book(*copies)
     portfolio_distance.distances(0, np.ones(1), np.array([-0.1, 0.0, 0.1]), np.ones(1), book, trial, np.zeros((1, 2)))

@@ -1,7 +1,8 @@
 """The position-by-position comparator (margin model, section 9): every leg on its own, at the rate its venue asks for it.
 
 No leg offsets another: legs of different accounts, and the two sides of hedge mode, stand side by side, and resting orders do
-not count. What the `portfolio` method asks for less is what the offsets save. No venue acts on this number either.
+not count. What the `portfolio` method asks for less is what the offsets save. No venue acts on this number either. Here it is
+explained leg by leg; `CrossTotals` sums the same on every tick.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.events import FailureReason
-from kernels import breakdown, layout
+from connectors.model import MarginTier
+from kernels import breakdown, cross, layout
 from kernels.pool import pool_ratio
 from monitor.margin.failures import account_failures, coin_failure, failure_of, instrument_failure, portfolio_failures
 from monitor.margin.result import Failure, Level
+from monitor.market import TierTables
 from monitor.snapshot import InstrumentRow, TierRow
 from monitor.stress.book import StressBook
 
 METHOD = "cross"
-TIER, SHORT_OPTION, LONG_OPTION = "tier", "short_option", "long_option"
-"""Rules that a row may be margined by."""
-
-_OPTION_RATE, _OPTION_FEE, _OPTION_INITIAL, _OPTION_LEAST = 0.03, 0.002, 0.15, 0.10
+TIER, SHORT_OPTION, LONG_OPTION, OUTCOME = "tier", "short_option", "long_option", "outcome"
+"""Rules that a row may be margined by; a long option and an outcome are paid in full and ask for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrossLeg:
-    """One leg on its own; USD, `quantity` as held, `notional` absolute (an option: of its coin delta).
+    """One leg on its own; USD, `quantity` as held, `notional` absolute (an option or outcome: of its coin delta).
 
-    `rule` is TIER, SHORT_OPTION or LONG_OPTION. The margins are None where the rule lacks an input; the result's failures
+    `rule` is TIER, SHORT_OPTION, LONG_OPTION or OUTCOME. The margins are None where the rule lacks an input; the result's failures
     say which.
     """
 
@@ -74,10 +75,8 @@ def short_option_margin(index: float, strike: float, call: bool, mark: float, en
     Source: margin model, section 9, which is Bybit's published rule of cross margin.
     """
     size = abs(quantity)
-    outside = max(0.0, strike - index) if call else max(0.0, index - strike)
-    maintenance = (max(_OPTION_RATE * index, _OPTION_RATE * mark) + mark + _OPTION_FEE * index) * size
-    initial = (max(_OPTION_INITIAL * index - outside, _OPTION_LEAST * index) + max(entry, mark)) * size
-    return maintenance, max(initial, maintenance)
+    maintenance, initial = cross.short_option(index, strike, call, mark, entry)
+    return size * maintenance, size * max(initial, maintenance)
 
 
 def long_option_order_cost(price: float, quantity: float, index: float, taker_rate: float, cap: float) -> tuple[float, float]:
@@ -97,11 +96,10 @@ def tier_margin(notional: float, tiers: Sequence[TierRow], max_leverage: float |
     tier's is `max_leverage`; where that is not told 1 / (2 * rate), as in Hyperliquid's tables (so initial = 2 * maintenance
     there). Never less than the maintenance margin.
     """
-    _, rate, deduction = next(row for row in reversed(tiers) if row[0] <= notional)
-    maintenance = max(0.0, notional * rate - deduction)
-    first = tiers[0][1]
-    initial_rate = rate / (first * max_leverage) if max_leverage and first > 0 else 2.0 * rate
-    return maintenance, max(maintenance, notional * initial_rate)
+    tables = TierTables()
+    number = tables.number(tuple(MarginTier(*row) for row in tiers))
+    maintenance, initial = cross.tier_margin(notional, number, max_leverage or 0.0, tables.arrays)
+    return maintenance, initial
 
 
 def cross_result(book: StressBook, portfolio: str, levels: Sequence[float] = (0.85, 0.90, 1.0)) -> CrossResult:
@@ -151,8 +149,8 @@ def _leg(
     book: StressBook, leg: int, number: int, quantity: float, notional: float
 ) -> tuple[tuple[float | None, float | None], str, Failure | None]:
     listed = book.market.listed[number]
-    rule = TIER if listed.kind != "option" else SHORT_OPTION if quantity < 0 else LONG_OPTION
-    if rule == LONG_OPTION:
+    rule = _rule(listed, quantity)
+    if rule in (LONG_OPTION, OUTCOME):
         return (0.0, 0.0), rule, None
     failure = instrument_failure(book, number) or _lacking(book, number, listed)
     if failure is not None:
@@ -160,6 +158,14 @@ def _leg(
     if rule == SHORT_OPTION:
         return _short_option(book, leg, number, quantity), rule, None
     return tier_margin(notional, listed.tiers, listed.max_leverage), rule, None
+
+
+def _rule(listed: InstrumentRow, quantity: float) -> str:
+    if listed.kind == "outcome":
+        return OUTCOME
+    if listed.kind == "option":
+        return SHORT_OPTION if quantity < 0 else LONG_OPTION
+    return TIER
 
 
 def _lacking(book: StressBook, number: int, listed: InstrumentRow) -> Failure | None:

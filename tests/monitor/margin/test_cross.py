@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kernels import layout
 from monitor.margin.cross import (
     LONG_OPTION,
     SHORT_OPTION,
@@ -24,6 +25,7 @@ from monitor.margin.cross import (
 from monitor.margin.failures import failure_of
 from monitor.margin.portfolio import portfolio_result
 from monitor.margin.result import Level
+from monitor.stress.cross_totals import CrossTotals
 from tests.kernels.stress_books import account, document, future, held, number, option, perpetual, stress_book
 from tests.reference.black76 import black76
 from tests.reference.books import Document, random_document
@@ -36,7 +38,16 @@ YEAR_S = 365 * 86_400
 
 
 def cross(source: Document, portfolio: str = "p") -> CrossResult:
-    return cross_result(stress_book(source), portfolio)
+    book = stress_book(source)
+    found = cross_result(book, portfolio)
+    # what every tick sums must be what is explained here
+    told = CrossTotals(book).margins(book.accounts.portfolios[portfolio])
+    if found.maintenance_margin is None:
+        assert told.status != layout.OK
+    else:
+        assert told.status == layout.OK
+        assert (told.maintenance_margin, told.initial_margin) == pytest.approx(margins(found), rel=1e-12, abs=1e-9)
+    return found
 
 
 def margins(found: CrossResult) -> tuple[float | None, float | None]:
@@ -221,7 +232,7 @@ def test_random_books_leg_by_leg(seed: int) -> None:
     book, market = parse(source), Market(parse(source))
     for name, accounts in book.portfolios.items():
         legs = [leg for held_by in accounts for leg in held_by.legs if leg.quantity != 0]
-        ours = cross_result(stress_book(source), name)
+        ours = cross(source, name)
         if any(failure for leg in legs for failure in lacking(leg.instrument, market)):
             assert ours.margin_ratio is None
             assert ours.failures
