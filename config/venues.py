@@ -107,7 +107,8 @@ class DeribitSettings(Table):
     """Deribit: implied volatilities and forwards for every option, indices, and accounts that hold options there.
 
     `enabled` None: where an account or a portfolio needs it. `coins` are watched even if nothing held needs them; `summary_interval_s`
-    is how often an account is read beside its pushes.
+    is how often an account is read beside its pushes. `future_maintenance_rate` is what the leg-by-leg comparison asks for futures and
+    perpetuals, whose margin tables the venue does not list (unconfirmed).
     """
 
     enabled: bool | None = None
@@ -119,6 +120,7 @@ class DeribitSettings(Table):
     index_stale_after_s: Seconds = 10.0
     summary_interval_s: Annotated[float, Field(ge=5, le=120)] = 15.0
     heartbeat_s: Annotated[int, Field(ge=10, le=60)] = 15
+    future_maintenance_rate: Fraction = 0.01
 
     @property
     def ws_endpoint(self) -> str:

@@ -224,8 +224,9 @@ class CurrencySummary:
 
     `margin_model` is `segregated_sm`, `segregated_pm`, `cross_sm` or `cross_pm`. In a cross model the margins repeat the account's
     total in this currency, and the `total_*_usd` figures are that total in USD (None in a segregated model). `equity` is of this
-    wallet alone, `balance` without options and unrealised PnL. `delta_total` is premium-adjusted, of options and futures together;
-    the maps are by price index: coin delta, gamma per USD, and vega in USD per volatility point.
+    wallet alone, `balance` without options and the session's profit on futures (`futures_profit`, None: not said). `delta_total` is
+    premium-adjusted, of options and futures together. The maps are by price index: coin delta (not premium-adjusted), gamma per USD,
+    and vega in USD per volatility point.
     """
 
     currency: str
@@ -246,6 +247,7 @@ class CurrencySummary:
     total_initial_margin_usd: float | None = None
     total_maintenance_margin_usd: float | None = None
     total_delta_usd: float | None = None
+    futures_profit: float | None = None
 
     @property
     def is_cross(self) -> bool:
@@ -273,11 +275,15 @@ class ListedPosition:
 
 @dataclass(frozen=True, slots=True)
 class SummaryAccount:
-    """A Deribit account now: a summary of each wallet and every open position. `time_ms` is our estimate of the venue's time."""
+    """A Deribit account now: a summary of each wallet and every open position. `time_ms` is our estimate of the venue's time.
+
+    `doubt` names what of it does not add up, empty where nothing is known to be wrong.
+    """
 
     summaries: tuple[CurrencySummary, ...]
     positions: tuple[ListedPosition, ...]
     time_ms: int
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

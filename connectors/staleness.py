@@ -32,7 +32,8 @@ class FeedClock:
     """What is known of one feed. Times are monotonic nanoseconds, None: never.
 
     `limit_s` is the longest silence that is normal; `since_ns` is when the feed could first have been heard: its registration,
-    or the opening of the connection. `status` is the last verdict told, None before the first.
+    or the opening of the connection. `status` is the last verdict told, None before the first. An `optional` feed's silence is
+    no reason for a new connection, which would take the others with it.
     """
 
     feed: str
@@ -44,6 +45,7 @@ class FeedClock:
     heard_ns: int | None = None
     heard_before: bool = False
     down_reason: str | None = None
+    optional: bool = False
     status: FeedStatus | None = None
     resubscribed_ns: int | None = None
     reconnects_in_vain: int = 0
@@ -87,13 +89,17 @@ class StalenessBoard:
         self._connected = False
         self._down_reason: str | None = None
 
-    def register(self, feed: str, account: str | None, limit_s: float | None, now_ns: int, *, polled: bool = False) -> FeedClock:
+    def register(
+        self, feed: str, account: str | None, limit_s: float | None, now_ns: int, *, polled: bool = False, optional: bool = False
+    ) -> FeedClock:
         """Watch a feed from now on; a feed already watched starts over. Raises ValueError for a limit that is not positive."""
         if limit_s is not None and not limit_s > 0.0:
             raise ValueError(f"the staleness limit of {feed} is {limit_s} s: use a number above 0")
         if polled and limit_s is None:
             raise ValueError(f"the polled feed {feed} has no staleness limit: give one of a few polling intervals")
-        clock = FeedClock(feed, account, limit_s, now_ns, polled, self._connected and not polled, down_reason=self._down_reason)
+        clock = FeedClock(
+            feed, account, limit_s, now_ns, polled, self._connected and not polled, down_reason=self._down_reason, optional=optional
+        )
         self._feeds[feed, account] = clock
         return clock
 
@@ -138,7 +144,8 @@ class StalenessBoard:
         """A feed that became stale is to be subscribed again, and if it stays silent as long again, the connection replaced.
 
         Ask once a tick, after `judge`. A feed that new connections do not bring back asks for them ever more rarely
-        (its patience doubles, 32 times at most), so that one dead feed does not take the living ones down with it.
+        (its patience doubles, 32 times at most), so that one dead feed does not take the living ones down with it. An optional
+        one is only subscribed again, as rarely.
         """
         resubscribe = []
         for clock in self._on_connection():
@@ -150,6 +157,9 @@ class StalenessBoard:
             elif (now_ns - clock.resubscribed_ns) / 1e9 > clock.patience_s * 2.0**clock.reconnects_in_vain:
                 clock.reconnects_in_vain = min(clock.reconnects_in_vain + 1, MOST_PATIENCE_DOUBLINGS)
                 clock.resubscribed_ns = now_ns
+                if clock.optional:
+                    resubscribe.append((clock.feed, clock.account))
+                    continue
                 return Remedies(reconnect=f"{clock.feed} silent for {clock.silence_s(now_ns):.0f} s, also after subscribing again")
         return Remedies(resubscribe)
 

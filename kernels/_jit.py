@@ -51,6 +51,16 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", compiled)
 
 
+def jit_on_tick(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a short kernel that every tick calls, which keeps the GIL.
+
+    One that gives it up has to get it back, and waits up to the interpreter's switch interval (5 ms) while a worker thread has it.
+    """
+    compiled = numba.njit(cache=CACHE_DIRECTORY is not None, error_model="numpy")(function)
+    _dispatchers.append(compiled)
+    return cast("Callable[P, R]", compiled)
+
+
 def jit_formula(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a branch-free formula into the loops of the kernels that call it, so that LLVM vectorises them there.
 

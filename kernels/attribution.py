@@ -85,12 +85,15 @@ def _leg_share(
     weight = 1.0 if node < book.rules[0]["ordinary"] else coin["extreme_weight"]
     shock = book.nodes[held["coin"], node] * book.expiries[book.series[series]["expiry"]]["decay"]
     share = 0.0
-    if instrument["kind"] == OPTION:
-        delta, coins, price = quantity * instrument["delta"], quantity, instrument["forward"] * fx
+    if instrument["kind"] >= OPTION:
+        delta, price = quantity * instrument["delta"], instrument["forward"] * fx
+        coins = delta
         pnl = quantity * fx * book.rows[instrument["row"], volatility * book.rules[0]["nodes"] + node]
-        net = nets[0] if instrument["call"] else nets[1]
-        if net < 0.0:
-            share -= quantity * coin["f_a"] * index
+        if instrument["kind"] == OPTION:
+            coins = quantity
+            net = nets[0] if instrument["call"] else nets[1]
+            if net < 0.0:
+                share -= quantity * coin["f_a"] * index
         share += quantity * instrument["vega"] * slopes[0] * coin["f_b"]
     else:
         coins = quantity if instrument["kind"] == LINEAR else quantity / instrument["mark"]
@@ -118,7 +121,7 @@ def _stablecoin_slopes(unit: int, group: int, book: Book) -> Floats:
         series = book.series[series]["next"]
     if coin["spot_in_spread"]:
         slopes[0] += held["hedge"][group]
-    scale = coin["f_c"] * coin["index"] / 2.0
+    scale = held["stablecoin_factor"][group] * coin["index"] / 2.0
     net = np.sign(slopes.sum())
     for currency in range(slopes.shape[0]):
         slopes[currency] = (np.sign(slopes[currency]) - net) * scale
@@ -168,7 +171,7 @@ def contributions(unit: int, group: int, book: Book, legs: Floats, others: Float
             instrument = book.instruments[book.legs[leg]["instrument"]]
             quantity = book.legs[leg]["quantity"][group]
             legs[leg] = _leg_share(leg, unit, group, volatility, nets, (by_vega[row], by_delta[row]), means, book)
-            if instrument["kind"] == OPTION:
+            if instrument["kind"] >= OPTION:
                 quantity *= instrument["delta"]
             elif instrument["kind"] == INVERSE:
                 quantity /= instrument["mark"]

@@ -1,4 +1,4 @@
-"""Undiscounted Black-76: price, greeks and implied volatility of options on a forward.
+"""Undiscounted Black-76: price, greeks and implied volatility of options on a forward, price and greeks of digital options.
 
 With F the forward, K the strike, s = volatility * sqrt(years), x = |ln(F / K)|, m = min(F, K), a = x/s - s/2 and b = x/s + s/2
 the time value is m * (N(-a) - exp(x) * N(-b)) = m * phi(a) * (R(a) - R(b)), R(t) = N(-t) / phi(t) the Mills ratio: one exponential
@@ -240,6 +240,43 @@ def greeks_one(forward: float, strike: float, volatility: float, years: float, c
     if (d1 > 0.0) == call:
         tail = 1.0 - tail
     return tail if call else -tail, density / (forward * deviation), forward * density * root
+
+
+@jit
+def _d2(forward: float, strike: float, deviation: float) -> float:
+    x = _moneyness(forward, strike)
+    return (x if forward > strike else -x) / deviation - 0.5 * deviation
+
+
+@jit
+def digital_one(forward: float, strike: float, volatility: float, years: float, call: bool) -> float:
+    """Price of one option that pays 1 above the strike (call), or at and below it (put): N(d2) or N(-d2).
+
+    `forward` and `strike` positive. `volatility` or `years` 0: what it pays.
+    """
+    deviation = volatility * math.sqrt(years)
+    if not deviation > 0.0:
+        return 1.0 if (forward > strike) == call else 0.0
+    d2 = _d2(forward, strike, deviation)
+    tail = math.exp(-0.5 * d2 * d2) * _DENSITY_0 * _mills(min(abs(d2), 39.0))[0]
+    return tail if (d2 < 0.0) == call else 1.0 - tail
+
+
+@jit
+def digital_greeks_one(forward: float, strike: float, volatility: float, years: float, call: bool) -> tuple[float, float, float]:
+    """Delta, gamma (both per unit of the forward) and vega (per 1.00 of volatility) of one option of `digital_one`.
+
+    `volatility` or `years` 0: all 0, though the price is a step.
+    """
+    deviation = volatility * math.sqrt(years)
+    if not deviation > 0.0:
+        return 0.0, 0.0, 0.0
+    d2 = _d2(forward, strike, deviation)
+    density = math.exp(-0.5 * d2 * d2) * _DENSITY_0
+    if not density > 0.0:
+        return 0.0, 0.0, 0.0
+    signed, d1, scale = density if call else -density, d2 + deviation, 1.0 / (forward * deviation)
+    return signed * scale, -signed * d1 * scale * scale, -signed * d1 / volatility
 
 
 @jit

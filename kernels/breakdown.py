@@ -84,7 +84,7 @@ def unit_greeks(unit: int, group: int, book: Book) -> tuple[float, float]:
         leg = book.series[series]["first_leg"]
         while leg >= 0:
             instrument = book.instruments[book.legs[leg]["instrument"]]
-            if instrument["kind"] == OPTION:
+            if instrument["kind"] >= OPTION:
                 gamma += book.legs[leg]["quantity"][group] * instrument["gamma"]
                 vega += book.legs[leg]["quantity"][group] * instrument["vega"] * book.fx[instrument["fx"]]
             leg = book.legs[leg]["next"]

@@ -7,7 +7,7 @@ of the same time left, count as one. `index` is the coin's USD index. Every char
 from __future__ import annotations
 
 from kernels._jit import jit
-from kernels.layout import Floats
+from kernels.layout import Floats, Ints
 
 DAYS, DAY, DELTA, VEGA, CALLS, PUTS, SETTLE, TOTALS = range(8)
 """Rows of `sums`: days left; UTC date as a number; coin delta; vega in USD per 1.00; net calls; net puts; and, by settlement group
@@ -68,9 +68,27 @@ def vega_spread(sums: Floats, count: int, factor: float) -> float:
     return factor * spread(sums, VEGA, count)
 
 
+ROUNDING = 1e-12
+"""A net coin delta of less than this share of the gross coin quantity is what rounding left of nothing."""
+
+
+@jit
+def stablecoin_factor(sums: Floats, groups: int, gross: float, least: float, fx: Floats, settled_in: Ints) -> float:
+    """The factor of C: `least` f_C, or the widest |fx - 1| among the settlement groups that have a coin delta.
+
+    `fx` [asset] USD per unit, `settled_in` [group] its asset; `gross` the coin quantity of all legs. f_C is the first tier of a
+    published depeg charge: once the market shows a wider gap, the charge is no less (our reading, docs/decisions/0009-depeg.md).
+    """
+    factor = least
+    for group in range(groups):
+        if abs(sums[SETTLE, group]) > ROUNDING * gross:
+            factor = max(factor, abs(fx[settled_in[group]] - 1.0))
+    return factor
+
+
 @jit
 def stablecoin_spread(sums: Floats, groups: int, factor: float, index: float) -> float:
-    """C: half of (sum |D_g| - |sum D_g|) over the coin deltas of the `groups` settlement groups; `factor` f_C."""
+    """C: half of (sum |D_g| - |sum D_g|) over the coin deltas of the `groups` settlement groups; `factor` `stablecoin_factor`."""
     gross = 0.0
     net = 0.0
     for group in range(groups):

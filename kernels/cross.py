@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels._jit import jit
+from kernels._jit import jit, jit_on_tick
 from kernels.layout import MISSING_INDEX, OK, OPTION, Book, Floats, Ints
 from kernels.pool import Tiers
 from kernels.series import leg_notional
@@ -39,7 +39,7 @@ def tier_margin(notional: float, table: int, max_leverage: float, tiers: Tiers) 
     return maintenance, max(maintenance, notional * initial)
 
 
-@jit
+@jit_on_tick
 def cross_margins(portfolio: int, book: Book, tables: Ints, leverages: Floats, tiers: Tiers, out: Floats) -> int:
     """Write `out` [2]: maintenance and initial margin in USD of a portfolio, leg by leg; returns OK or why there is none.
 

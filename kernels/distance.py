@@ -11,10 +11,13 @@ import math
 import numpy as np
 
 from kernels._jit import jit
-from kernels.pool import Collateral, Floats, Ints, Pools, Positions, Prices, Tiers, maintenance_margin, worse_ratio
+from kernels.pool import Collateral, Floats, Ints, Pools, Positions, Prices, Tiers, maintenance_margin, position_value, worse_ratio
 
 LOWEST_MOVE, HIGHEST_MOVE = -0.99, 4.0
 """Range of the scan, as relative moves."""
+
+WORTHLESS = 1e-6
+"""What a mark is multiplied with at least, where an inverse position divides by it."""
 
 SCAN = np.unique(np.concatenate([-np.geomspace(1e-4, -LOWEST_MOVE, 120), np.zeros(1), np.geomspace(1e-4, HIGHEST_MOVE, 150)]))
 """Moves at which the ratio is looked at before bisection: dense near 0, where the nearest crossing matters."""
@@ -24,14 +27,14 @@ SCAN = np.unique(np.concatenate([-np.geomspace(1e-4, -LOWEST_MOVE, 120), np.zero
 def _split(pool: int, mark_weight: Floats, positions: Positions, tiers: Tiers, prices: Prices, pools: Pools) -> tuple[float, float, Ints]:
     # what does not move is summed once; the slots that do are returned
     equity = pools.cash[pool]
-    maintenance = 0.0
+    maintenance = pools.maintenance[pool]
     moving = 0
     slot = pools.first_position[pool]
     while slot >= 0:
         if positions.table[slot] < 0:
             equity = math.nan
         elif mark_weight[positions.instrument[slot]] == 0.0:
-            value = positions.quantity[slot] * prices.mark[positions.instrument[slot]]
+            value = position_value(positions.quantity[slot], prices.mark[positions.instrument[slot]], positions.inverse[slot])
             equity += value
             maintenance += maintenance_margin(abs(value), positions.table[slot], tiers)
         else:
@@ -64,7 +67,8 @@ def _ratio(
     equity, maintenance, slots = still
     for slot in slots:
         instrument = positions.instrument[slot]
-        value = positions.quantity[slot] * prices.mark[instrument] * max(0.0, 1.0 + move * mark_weight[instrument])
+        factor = max(WORTHLESS if positions.inverse[slot] else 0.0, 1.0 + move * mark_weight[instrument])
+        value = position_value(positions.quantity[slot], prices.mark[instrument] * factor, positions.inverse[slot])
         equity += value
         maintenance += maintenance_margin(abs(value), positions.table[slot], tiers)
     extra = 0.0

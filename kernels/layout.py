@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-LINEAR, INVERSE, OPTION = 0, 1, 2
-"""Kinds of an instrument."""
+LINEAR, INVERSE, OPTION, OUTCOME = 0, 1, 2, 3
+"""Kinds of an instrument; from OPTION on they are priced on a forward with a volatility. An outcome is a digital option."""
 
 LANES = 8
 """Doubles in the widest vector register: rows of scenarios are padded to a multiple."""
@@ -66,11 +66,11 @@ INSTRUMENT = np.dtype(
     ],
     align=True,
 )
-"""An instrument. `fx` and `settle` are rows of `Book.fx` and the settlement group (0: USD and coin). `row` is an option's row of
-`Book.rows`. `mark` in its settlement asset, `forward` and `strike` in USD per coin; NaN: unknown. `volatility` as told, NaN or 0:
-unknown. `volume` USD in 24 hours. What pricing writes: `used_volatility` (told, or implied by the mark), `price` (Black-76,
-unshocked), `base` (`price`, or the mark in USD per coin), and of `price` `delta`, `gamma` (per USD), `vega` (per 1.00 of
-volatility)."""
+"""An instrument. `fx` and `settle` are rows of `Book.fx` and the settlement group (0: USD and coin). `row` is the row of `Book.rows`
+of an option or outcome. `mark` in its settlement asset, `forward` and `strike` in USD per coin; NaN: unknown. `volatility` as told,
+NaN or 0: unknown. `volume` USD in 24 hours. What pricing writes: `used_volatility` (told, or implied by an option's mark), `price`
+(Black-76, unshocked; of an outcome N(d2) or N(-d2)), `base` (`price`, or the mark in USD per coin), and of `price` `delta`, `gamma`
+(per USD), `vega` (per 1.00 of volatility)."""
 
 EXPIRY = np.dtype(
     [
@@ -169,9 +169,9 @@ SERIES = np.dtype(
     align=True,
 )
 """The legs of one unit and one expiry, summed. `slope`: linear P&L per unit of k. `vega` per coin, without fx. `calls`, `puts`
-net contracts. `gross`: perpetuals and futures in coin. `weight` sum of |coin quantity|, `basis` the same times the USD mark.
-`had_options`: at
-its last sum. `value` USD and `value_coin` coin (inverse contracts) of the positions, for equity. A chain of series ascends by expiry."""
+net contracts of options. `gross`: perpetuals and futures in coin. `weight` sum of |coin quantity| (an option's contracts, an
+outcome's coin delta), `basis` the same times the USD mark. `has_options`: legs with a row of `Book.rows`; `had_options`: at its last
+sum. `value` USD and `value_coin` coin (inverse contracts) of the positions, for equity. A chain of series ascends by expiry."""
 
 CHARGES = 6
 SHORT_OPTION, VEGA_SPREAD, STABLECOIN_SPREAD, DELTA_SPREAD, SPOT_BASIS, PERPETUAL_FUTURE = range(CHARGES)
@@ -200,6 +200,7 @@ UNIT = np.dtype(
         ("max_loss", "f8", (GROUPS,)),
         ("worst", "i4", (GROUPS,)),
         ("charge", "f8", (GROUPS, CHARGES)),
+        ("stablecoin_factor", "f8", (GROUPS,)),
         ("order_loss", "f8", (GROUPS,)),
         ("maintenance", "f8", (GROUPS,)),
         ("delta", "f8", (GROUPS,)),
@@ -213,8 +214,8 @@ UNIT = np.dtype(
 )
 """A coin of a portfolio. In: `spot` signed hedge balance, `spot_ratio` its collateral ratio, `hedge_cap` (inf: none), `collateral`
 sum of positive balances with `collateral_ratio` their weighted ratio. Out, by group: `slope` of the linear P&L, `max_loss`, `worst`
-price node, six `charge`s, `maintenance` of the unit; `binding` its own binding group. `options_moved`: a series with options was
-summed since the unit took the worst of the volatility nodes."""
+price node, six `charge`s, `stablecoin_factor` of C, `maintenance` of the unit; `binding` its own binding group. `options_moved`: a
+series with options was summed since the unit took the worst of the volatility nodes."""
 
 CHOICES = 4
 """Order groups taken for the whole portfolio: each unit's own, all positions, all buy orders, all sell orders."""
@@ -296,9 +297,10 @@ INSTRUMENTS_QUEUED, COINS_QUEUED, SERIES_QUEUED, UNITS_QUEUED, PORTFOLIOS_QUEUED
 class Book(NamedTuple):
     """A stress book: its tables, the P&L arrays, and what waits for evaluation.
 
-    `fx` [asset] USD per unit; `nodes` [coin, K] relative price shocks; `scenarios` [expiry, 4, W]; `rows` [option, W] P&L of
-    one contract before fx; `pnl` [series, 3, W] of the options; `settle` [series, 3, settlement group] coin delta; `curves`
-    [unit, 3, K] the options' P&L at the worst volatility node; `queue` [5, row], `queued` [5].
+    `fx` [asset] USD per unit (row 0: USD, 1); `settled_in` [settlement group] its row of `fx`; `nodes` [coin, K] relative price
+    shocks; `scenarios` [expiry, 4, W]; `rows` [option or outcome, W] P&L of one contract before fx; `pnl` [series, 3, W] of the
+    options; `settle` [series, 3, settlement group] coin delta; `curves` [unit, 3, K] the options' P&L at the worst volatility node;
+    `queue` [5, row], `queued` [5].
     """
 
     rules: Table
@@ -313,6 +315,7 @@ class Book(NamedTuple):
     portfolios: Table
     cash: Table
     fx: Floats
+    settled_in: Ints
     nodes: Floats
     scenarios: Floats
     rows: Floats

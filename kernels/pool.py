@@ -1,6 +1,7 @@
 """A venue's margin pools: equity, maintenance, ratio, liquidation prices and cash to safety of every pool.
 
-A pool is what a venue liquidates as one. Its equity is `cash + sum(quantity * mark)`, its maintenance margin the sum over
+A pool is what a venue liquidates as one. Its equity is `cash + sum(value)`, where a position's value is `quantity * mark`, or
+`-quantity / mark` of an inverse one (quantity in USD, money in its coin). Its maintenance margin is a fixed part plus the sum over
 its positions of the tiered rule `notional * rate - deduction` (Hyperliquid docs, margin tiers), and
 
     shortfall   = max(0, maintenance - equity)            only in a pool that borrows (Hyperliquid portfolio margin)
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import jit
+from kernels._jit import jit, jit_on_tick
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -31,11 +32,15 @@ OK, MISSING_MARK, MISSING_PRICE, UNKNOWN_TIER, NOT_FINITE = 0, 1, 2, 3, 4
 
 
 class Positions(NamedTuple):
-    """Position slots [slot]; `pool` -1 marks a free slot, `next` -1 the end of a pool's chain, `table` -1 an unknown tier table."""
+    """Position slots [slot]; `pool` -1 marks a free slot, `next` -1 the end of a pool's chain, `table` -1 an unknown tier table.
+
+    The quantity of an `inverse` one is in USD.
+    """
 
     pool: Ints
     instrument: Ints
     quantity: Floats
+    inverse: Flags
     inverse_leverage: Floats
     table: Ints
     next: Ints
@@ -70,11 +75,16 @@ class Prices(NamedTuple):
 
 
 class Pools(NamedTuple):
-    """Pools [pool]. `cuts` [pool, cut] ascending ratios; `adjust_*` is reported minus computed at the venue's last frame."""
+    """Pools [pool]. `cuts` [pool, cut] ascending ratios; `adjust_*` is reported minus computed at the venue's last frame.
+
+    `maintenance` and `initial` are the part of the margins that no mark moves.
+    """
 
     first_position: Ints
     first_collateral: Ints
     cash: Floats
+    maintenance: Floats
+    initial: Floats
     limit: Floats
     borrows: Flags
     borrow_offset: Floats
@@ -121,6 +131,14 @@ def maintenance_margin(notional: float, table: int, tiers: Tiers) -> float:
 
 
 @jit
+def position_value(quantity: float, mark: float, inverse: bool) -> float:
+    """What a position adds to its pool's cash at a mark (above 0)."""
+    if inverse:
+        return -quantity / mark
+    return quantity * mark
+
+
+@jit
 def pool_ratio(requirement: float, capacity: float, limit: float) -> float:
     """requirement / (limit * capacity); 0 without a requirement, +inf when nothing is left to carry one."""
     if requirement <= 0.0:
@@ -160,10 +178,11 @@ def _evaluate_pool(
     pool: int, positions: Positions, collateral: Collateral, tiers: Tiers, prices: Prices, pools: Pools, out: Margins
 ) -> None:
     equity = pools.cash[pool]
-    maintenance = 0.0
-    initial = 0.0
+    maintenance = pools.maintenance[pool]
+    initial = pools.initial[pool]
     worst = -1
     worst_margin = -1.0
+    worst_value = -1.0
     status = OK
     slot = pools.first_position[pool]
     while slot >= 0:
@@ -173,13 +192,15 @@ def _evaluate_pool(
         elif positions.table[slot] < 0:
             status = max(status, UNKNOWN_TIER) if status != MISSING_MARK else status
         else:
-            value = positions.quantity[slot] * mark
+            value = position_value(positions.quantity[slot], mark, positions.inverse[slot])
             margin = maintenance_margin(abs(value), positions.table[slot], tiers)
             equity += value
             maintenance += margin
             initial += abs(value) * positions.inverse_leverage[slot]
-            if margin > worst_margin:
+            # where no position has margin of its own the largest is the worst
+            if margin > worst_margin or (margin == worst_margin and abs(value) > worst_value):
                 worst_margin = margin
+                worst_value = abs(value)
                 worst = slot
         slot = positions.next[slot]
     extra = 0.0
@@ -220,7 +241,7 @@ def _band(pool: int, pools: Pools, out: Margins) -> None:
         out.crossed[pool] = True
 
 
-@jit
+@jit_on_tick
 def evaluate_pools(positions: Positions, collateral: Collateral, tiers: Tiers, prices: Prices, pools: Pools, out: Margins) -> int:
     """Recompute the pools whose flag is set or whose marks or collateral prices moved; returns how many.
 
@@ -264,6 +285,27 @@ def liquidation_price(quantity: float, mark: float, available: float, table: int
         upper = tiers.bound[row + 1] if row + 1 < tiers.start[table + 1] else math.inf
         # the root is one and continuous in the bounds, so a rounding error's overlap of neighbouring tiers only makes sure it is found
         if price > 0.0 and tiers.bound[row] * (1.0 - 1e-12) <= size * price <= upper * (1.0 + 1e-12):
+            return float(price)
+    return math.nan
+
+
+@jit
+def inverse_liquidation_price(quantity: float, mark: float, available: float, table: int, tiers: Tiers) -> float:
+    """`liquidation_price` of an inverse position (`quantity` in USD, `available` and tiers in its coin); NaN if none.
+
+    Solved tier by tier: available + q (1 / mark - 1 / P) = MM(|q| / P) - MM(|q| / mark).
+    """
+    size = abs(quantity)
+    if size == 0.0 or table < 0:
+        return math.nan
+    fixed = available + quantity / mark + maintenance_margin(size / mark, table, tiers)
+    for row in range(tiers.start[table], tiers.start[table + 1]):
+        left = fixed + tiers.deduction[row]
+        if left == 0.0:
+            continue
+        price = (quantity + size * tiers.rate[row]) / left
+        upper = tiers.bound[row + 1] if row + 1 < tiers.start[table + 1] else math.inf
+        if price > 0.0 and tiers.bound[row] * (1.0 - 1e-12) <= size / price <= upper * (1.0 + 1e-12):
             return float(price)
     return math.nan
 
@@ -313,6 +355,8 @@ def joint_liquidation_price(quantity: Floats, table: Ints, mark: float, availabl
 @jit
 def _joint_of_slot(slot: int, positions: Positions, tiers: Tiers, mark: float, available: float, first: int) -> float:
     instrument = positions.instrument[slot]
+    if positions.inverse[slot]:
+        return inverse_liquidation_price(positions.quantity[slot], mark, available, positions.table[slot], tiers)
     count = 0
     other = first
     while other >= 0:
@@ -369,13 +413,16 @@ def cash_to_ratio(target: float, equity: float, maintenance: float, collateral: 
 def reduction_to_ratio(target: float, slot: int, positions: Positions, tiers: Tiers, prices: Prices, pools: Pools, out: Margins) -> float:
     """Signed quantity to trade in one position, at its mark, to bring its pool's ratio to `target`; NaN if closing it is not enough.
 
-    Trading at the mark leaves equity as it is and takes maintenance away, which is monotone: bisected to 1e-12 of the size.
+    So it is NaN of a position that has no margin of its own. Trading at the mark leaves equity as it is and takes maintenance
+    away, which is monotone: bisected to 1e-12 of the size.
     """
     pool = positions.pool[slot]
     mark = prices.mark[positions.instrument[slot]]
     size = abs(positions.quantity[slot])
     equity = out.equity[pool]
-    others = out.maintenance[pool] - maintenance_margin(size * mark, positions.table[slot], tiers)
+    inverse = positions.inverse[slot]
+    notional = abs(position_value(size, mark, inverse))
+    others = out.maintenance[pool] - maintenance_margin(notional, positions.table[slot], tiers)
     _, capacity = require(equity, out.maintenance[pool], 0.0, pools.borrows[pool], pools.borrow_offset[pool])
     collateral = out.capacity[pool] - capacity
     low, high = 0.0, size
@@ -384,7 +431,7 @@ def reduction_to_ratio(target: float, slot: int, positions: Positions, tiers: Ti
         return math.nan
     while high - low > 1e-12 * size:
         middle = 0.5 * (low + high)
-        maintenance = others + maintenance_margin(middle * mark, positions.table[slot], tiers)
+        maintenance = others + maintenance_margin(abs(position_value(middle, mark, inverse)), positions.table[slot], tiers)
         if worse_ratio(pool, equity, maintenance, collateral, pools) > target:
             high = middle
         else:

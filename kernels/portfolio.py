@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from kernels._jit import jit, jit_inlined
+from kernels._jit import jit_inlined, jit_on_tick
 from kernels.layout import (
     CHOICES,
     COINS_QUEUED,
@@ -23,6 +23,7 @@ from kernels.layout import (
     NOT_FINITE,
     OK,
     OPTION,
+    OUTCOME,
     PORTFOLIOS_QUEUED,
     SERIES_QUEUED,
     UNITS_QUEUED,
@@ -31,7 +32,7 @@ from kernels.layout import (
     Table,
 )
 from kernels.series import sum_series
-from kernels.stress import price_rows
+from kernels.stress import price_outcome, price_rows
 from kernels.unit import evaluate_unit, stressed_collateral
 
 NOTHING = 1e-12
@@ -83,9 +84,9 @@ def queue_instrument(number: int, book: Book) -> None:
         book.queued[INSTRUMENTS_QUEUED] += 1
 
 
-@jit
+@jit_on_tick
 def move_forwards(rows: Ints, forward: float, instruments: Table, queue: Ints, queued: Ints) -> None:
-    """Write the forward (USD per coin) of the options `rows` and queue them: a tick of an expiry in one call.
+    """Write the forward (USD per coin) of the options and outcomes `rows` and queue them: a tick of an expiry in one call.
 
     `queue` and `queued` are those of the book, which has room for every instrument.
     """
@@ -112,6 +113,8 @@ def _price_instruments(book: Book) -> None:
             # options to the front: they are priced together
             moved[position], moved[options] = moved[options], moved[position]
             options += 1
+        elif instrument["kind"] == OUTCOME:
+            price_outcome(number, book.instruments, book.expiries, book.pricing, book.scenarios, book.rows)
         else:
             instrument["status"] = OK if instrument["mark"] > 0.0 else MISSING_MARK
     if options > 0:
@@ -326,7 +329,7 @@ def evaluate_portfolio(portfolio: int, book: Book) -> None:
     _band(portfolio, book)
 
 
-@jit
+@jit_on_tick
 def evaluate(book: Book) -> int:
     """Bring every portfolio that something queued touches up to date; returns how many. The queues are empty afterwards."""
     work = np.empty((GROUPS, 8, max(book.rows.shape[1], book.expiries.shape[0], book.settle.shape[2])))

@@ -1,7 +1,7 @@
 """How far a portfolio is from a ratio: the price move of one coin, or of all together, at which it gets there (model, section 9).
 
 Every trial price is a full evaluation on a copy of the book: index, marks, forwards and coin balances move, the grid is centred
-anew, hedge and charges are taken anew, options keep their volatility (sticky strike). Never assumes monotonicity.
+anew, hedge and charges are taken anew, options and outcomes keep their volatility (sticky strike). Never assumes monotonicity.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from kernels._jit import jit, jit_inlined
-from kernels.black76 import price_one
-from kernels.layout import OK, OPTION, Book, Floats
+from kernels.black76 import digital_one, price_one
+from kernels.layout import OK, OPTION, OUTCOME, Book, Floats
 from kernels.portfolio import evaluate, queue_coin, queue_instrument, queue_portfolio
 
 LOWEST_FACTOR = 1e-6
@@ -26,12 +26,15 @@ FINER = 16
 @jit_inlined
 def _move(number: int, factor: float, book: Book, trial: Book) -> None:
     held, moved = book.instruments[number], trial.instruments[number]
-    if held["kind"] != OPTION:
+    if held["kind"] < OPTION:
         moved["mark"] = held["mark"] * factor
         return
     forward = held["forward"] * factor
     years = book.expiries[held["expiry"]]["years"]
-    price = price_one(forward, held["strike"], held["used_volatility"], years, held["call"])
+    if held["kind"] == OUTCOME:
+        price = digital_one(forward, held["strike"], held["used_volatility"], years, held["call"])
+    else:
+        price = price_one(forward, held["strike"], held["used_volatility"], years, held["call"])
     base = held["base"] + price - held["price"]
     moved["forward"] = forward
     moved["volatility"] = held["used_volatility"]

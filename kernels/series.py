@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from kernels._jit import jit_inlined
-from kernels.layout import GROUPS, INVERSE, LINEAR, NOT_FINITE, OK, OPTION, Book, Table
+from kernels.layout import GROUPS, INVERSE, LINEAR, NOT_FINITE, OK, OPTION, OUTCOME, Book, Table
 
 
 @jit_inlined
@@ -52,7 +52,7 @@ def order_loss(leg: int, group: int, book: Book) -> float:
 
 @jit_inlined
 def leg_notional(leg: int, book: Book) -> float:
-    """USD notional of a leg's position, signed by its coin delta: mark notional, an option's coin delta times its forward."""
+    """USD notional of a leg's position, signed by its coin delta: mark notional; of options and outcomes delta times forward."""
     held = book.legs[leg]
     instrument = book.instruments[held["instrument"]]
     quantity = held["quantity"][0]
@@ -92,14 +92,17 @@ def _sum_group(series: int, group: int, book: Book) -> int:
             break
         fx = book.fx[instrument["fx"]]
         quantity = held["quantity"][group]
-        if instrument["kind"] == OPTION:
+        if instrument["kind"] >= OPTION:
             coins = quantity * instrument["delta"]
-            size, price = abs(quantity), instrument["forward"] * fx
+            size, price = abs(coins), instrument["forward"] * fx
             vega += quantity * instrument["vega"]
-            if instrument["call"]:
-                calls += quantity
-            else:
-                puts += quantity
+            # an outcome is paid in full, and its contract is one of money, not one coin
+            if instrument["kind"] == OPTION:
+                size = abs(quantity)
+                if instrument["call"]:
+                    calls += quantity
+                else:
+                    puts += quantity
             value += quantity * instrument["base"] * fx
             signed = coins * price
             _add_row(quantity * fx, instrument["row"], series, group, book)
@@ -148,16 +151,21 @@ def _sum_liquidity(series: int, book: Book) -> None:
         # legs of one instrument are neighbours
         number = book.legs[leg]["instrument"]
         instrument = book.instruments[number]
-        gross = worth = 0.0
-        is_long = True
+        gross = bound = 0.0
+        # an outcome held short loses at most what it does not pay yet, an option held short any amount
+        is_bound = instrument["kind"] >= OPTION
         while leg >= 0 and book.legs[leg]["instrument"] == number:
             quantity = book.legs[leg]["quantity"][0]
             gross += abs(leg_notional(leg, book))
-            worth += quantity * instrument["base"] * book.fx[instrument["fx"]]
-            is_long = is_long and quantity >= 0.0
+            fx = book.fx[instrument["fx"]]
+            if quantity >= 0.0:
+                bound += quantity * instrument["base"] * fx
+            else:
+                bound -= quantity * max(0.0, 1.0 - instrument["base"]) * fx
+                is_bound = is_bound and instrument["kind"] == OUTCOME
             leg = book.legs[leg]["next"]
         charge, is_flagged = impact(gross, instrument["volume"], book.coins[instrument["coin"]]["daily_volatility"], book.rules)
-        total += min(charge, worth) if instrument["kind"] == OPTION and is_long else charge
+        total += min(charge, bound) if is_bound else charge
         flagged += is_flagged
     book.series[series]["liquidity"] = total
     book.series[series]["flagged"] = flagged

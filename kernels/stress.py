@@ -1,4 +1,4 @@
-"""Option pricing of the stress engine: the scenario tables of an expiry, and the row of scenario values of an option."""
+"""Pricing of the stress engine: the scenario tables of an expiry, and the row of scenario values of an option or outcome."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from kernels.black76 import (
     MAX_DEVIATION,
     MIN_DEVIATION,
     SCALE,
+    digital_greeks_one,
+    digital_one,
     greeks_one,
     implied_volatility_one,
     log_ratio,
@@ -28,6 +30,7 @@ from kernels.layout import (
     MISSING_IV,
     NOT_FINITE,
     OK,
+    OUTCOME,
     Floats,
     Ints,
     Table,
@@ -106,8 +109,10 @@ def set_clock(as_of_s: int, expiry: int, expiries: Table, nodes: Floats, pricing
 def _price_odd(
     number: int, sigma: float, mark: float, instruments: Table, expiries: Table, pricing: Table, scenarios: Floats, rows: Floats
 ) -> None:
-    # scenario by scenario what the branch-free formula cannot do: no time, no volatility or a vast one left; or no value at all
+    # scenario by scenario what the branch-free formula cannot do: a payout of 1; no time, no volatility or a vast one left; or no
+    # value at all
     option = instruments[number]
+    digital = option["kind"] == OUTCOME
     expiry = option["expiry"]
     terms, years = pricing[option["coin"]], expiries[expiry]["years"]
     forward, strike, call, row = option["forward"], option["strike"], option["call"], option["row"]
@@ -125,14 +130,30 @@ def _price_odd(
     if status != OK:
         return
     sigma = sigma if sigma > 0.0 else 0.0
-    price = price_one(forward, strike, sigma, years, call)
+    price = digital_one(forward, strike, sigma, years, call) if digital else price_one(forward, strike, sigma, years, call)
     base = price if math.isnan(mark) else mark
     option["used_volatility"], option["price"], option["base"] = sigma, price, base
-    option["delta"], option["gamma"], option["vega"] = greeks_one(forward, strike, sigma, years, call)
+    if digital:
+        option["delta"], option["gamma"], option["vega"] = digital_greeks_one(forward, strike, sigma, years, call)
+    else:
+        option["delta"], option["gamma"], option["vega"] = greeks_one(forward, strike, sigma, years, call)
     for j in range(rows.shape[1]):
         factor = scenarios[expiry, FACTOR, j]
         shocked = sigma if factor == 1.0 else min(max(sigma * factor, terms["vol_floor"]), terms["vol_cap"])
-        rows[row, j] = price_one(forward * scenarios[expiry, GROWTH, j], strike, shocked, years, call) - base
+        moved = forward * scenarios[expiry, GROWTH, j]
+        value = digital_one(moved, strike, shocked, years, call) if digital else price_one(moved, strike, shocked, years, call)
+        rows[row, j] = value - base
+
+
+@jit
+def price_outcome(number: int, instruments: Table, expiries: Table, pricing: Table, scenarios: Floats, rows: Floats) -> None:
+    """What `price_rows` does for options, for one outcome: N(d2) or N(-d2) of every scenario less the base.
+
+    Its mark implies no volatility: two may fit, and an error of the forward moves the price more than one of the volatility does.
+    """
+    outcome = instruments[number]
+    mark = outcome["mark"] if pricing[outcome["coin"]]["base_is_mark"] else math.nan
+    _price_odd(number, outcome["volatility"], mark, instruments, expiries, pricing, scenarios, rows)
 
 
 @jit

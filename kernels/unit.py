@@ -120,7 +120,10 @@ def _charges(unit: int, group: int, count: int, sums: Floats, book: Book) -> flo
     charge[PERPETUAL_FUTURE] = contingency.perpetual_future(sums[TOTALS, GROSS], coin["f_e"], index)
     if coin["spot_in_spread"]:
         sums[SETTLE, 0] += hedge
-    charge[STABLECOIN_SPREAD] = contingency.stablecoin_spread(sums, book.settle.shape[2], coin["f_c"], index)
+    groups = book.settle.shape[2]
+    factor = contingency.stablecoin_factor(sums, groups, sums[TOTALS, WEIGHT], coin["f_c"], book.fx, book.settled_in)
+    held["stablecoin_factor"][group] = factor
+    charge[STABLECOIN_SPREAD] = contingency.stablecoin_spread(sums, groups, factor, index)
     total = 0.0
     for column in range(CHARGES):
         total += charge[column]

@@ -60,9 +60,9 @@ def warm_up_portfolio() -> None:
     one["series"]["has_options"] = True
     book = layout.Book(
         one["rules"], one["coin"], np.zeros(1, stress.PRICING), one["instrument"], one["expiry"], one["leg"], one["order"],
-        one["series"], one["unit"], one["portfolio"], one["cash"], np.ones(1), np.array([[-0.1, 0.0, 0.1]]), np.zeros((1, 4, 16)),
-        np.zeros((1, 16)), np.zeros((1, 3, 16)), np.zeros((1, 3, 1)), np.zeros((1, 3, 3)), np.zeros((5, 4), np.int32),
-        np.zeros(5, np.int32),
+        one["series"], one["unit"], one["portfolio"], one["cash"], np.ones(1), np.zeros(1, np.int32), np.array([[-0.1, 0.0, 0.1]]),
+        np.zeros((1, 4, 16)), np.zeros((1, 16)), np.zeros((1, 3, 16)), np.zeros((1, 3, 1)), np.zeros((1, 3, 3)),
+        np.zeros((5, 4), np.int32), np.zeros(5, np.int32),
     )  # fmt: skip
     book.pricing["vol_cap"] = 5.0
     stress.set_clock(0, 0, book.expiries, book.nodes, book.pricing, book.scenarios)

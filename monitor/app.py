@@ -7,16 +7,31 @@ arrive before it runs. Everything here runs on one event loop; only distances an
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from config.portfolios import PortfolioSettings
 from config.settings import Settings
 from connectors.clock import Clock
-from connectors.events import AccountFailure, Event, FuturesSnapshot, Liquidation, MarginCall, MarkPrices, SectionsSnapshot
+from connectors.events import (
+    AccountFailure,
+    Event,
+    FailureReason,
+    Forwards,
+    FuturesSnapshot,
+    IndexPrices,
+    Liquidation,
+    MarginCall,
+    MarkPrices,
+    SectionsSnapshot,
+    SummarySnapshot,
+    Volatilities,
+)
 from kernels._jit import CACHE_NOTE
 from kernels.warmup import warm_up, warm_up_portfolio
 from monitor.alerts.build import build_policy_config
@@ -24,14 +39,17 @@ from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
 from monitor.book import AccountEntry, Book
-from monitor.desk import Desk, DeskView
 from monitor.engine import Engine
-from monitor.margin import aster, hyperliquid
+from monitor.live.export import snapshot_document
+from monitor.live.inputs import portfolio_inputs
+from monitor.live.portfolios import LivePortfolios
+from monitor.live.view import PortfolioView, portfolio_view
+from monitor.live.wishes import Wishes
+from monitor.margin import aster, deribit, hyperliquid
 from monitor.margin.configured import margin_method
 from monitor.margin.pools import WHOLE_ACCOUNT
-from monitor.margin.result import PoolResult
+from monitor.margin.result import Failure, PoolResult
 from monitor.pool_arrays import Scope
-from monitor.stress.book import StressBook
 
 _log = logging.getLogger("marginwatch.app")
 
@@ -41,6 +59,10 @@ HISTORY = 500
 
 LAST_PAGES_S = 3.0
 """How long a stop waits for receivers to take what is left."""
+
+
+_TIMED = (MarkPrices, Volatilities, Forwards, IndexPrices, SectionsSnapshot, FuturesSnapshot, SummarySnapshot)
+"""Events whose way to a decision is measured."""
 
 
 class Connector(Protocol):
@@ -64,8 +86,25 @@ class Connector(Protocol):
         """Margin ratios by account: push slots go to the nearest to their limit."""
         ...
 
+    def set_wanted(self, instruments: Iterable[str]) -> None:
+        """Instruments whose marks are wanted beside those that accounts hold."""
+        ...
+
+    def watch_coins(self, coins: Iterable[str]) -> None:
+        """Coins whose daily closes, outcomes or option chains are wanted, as far as the venue has them."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """State and statistics for status and metrics; no addresses."""
+        ...
+
+
+@runtime_checkable
+class OptionsConnector(Protocol):
+    """What the application needs of the connector of a venue with options, beside `Connector`."""
+
+    def watch_expiries(self, expiries: Iterable[tuple[str, str, int]]) -> None:
+        """(coin, settlement asset, expiry ms) whose forward is wanted beside those of what accounts hold."""
         ...
 
 
@@ -107,6 +146,7 @@ def build_book(settings: Settings) -> Book:
     book.freshness.mark_limits_s = {
         hyperliquid.VENUE: venues.hyperliquid.stale_after_s.contexts,
         aster.VENUE: venues.aster.marks_stale_after_s,
+        deribit.VENUE: venues.deribit.index_stale_after_s,
     }
     return book
 
@@ -121,11 +161,9 @@ class Application:
         self.engine = Engine(self.book, settings.defaults.reconcile_tolerance)
         self.policy = AlertPolicy(build_policy_config(settings))
         self.dispatcher = Dispatcher(receivers)
-        self.desk = Desk(settings, self.engine)
-        self.desk_views: tuple[DeskView, ...] = ()
-        """The portfolios as last computed; empty until then, and without `[fx]`."""
-        self.stress_books: list[StressBook] = []
-        """Books of the portfolio method, one a parameter set; none until a venue feeds portfolios."""
+        self.portfolios = LivePortfolios(settings, self.engine)
+        self.portfolio_views: tuple[PortfolioView, ...] = ()
+        """The portfolios as last looked at closely; empty until then."""
         self.connectors = list(connectors(self.receive))
         self.timings = Timings()
         self.notifications: deque[Notification] = deque(maxlen=HISTORY)
@@ -136,6 +174,7 @@ class Application:
         """When each account first had a value (monotonic ns)."""
         self._for_policy: list[Liquidation | MarginCall | AccountFailure] = []
         self._vanished: dict[Scope, None] = {}
+        self._wishes: Wishes | None = None
         self._scheduled = False
         self._oldest_ns: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -151,8 +190,7 @@ class Application:
         self.dispatcher.start()
         self._tasks = [asyncio.create_task(connector.run()) for connector in self.connectors]
         self._tasks.append(asyncio.create_task(self._every_second()))
-        if self.settings.fx:
-            self._tasks.append(asyncio.create_task(self._watch_desk()))
+        self._tasks.append(asyncio.create_task(self._watch_portfolios()))
 
     async def stop(self) -> None:
         """Stop intake, evaluate what arrived, deliver what waits, close."""
@@ -177,9 +215,10 @@ class Application:
         """Apply events and see to it that one evaluation follows."""
         for event in events:
             self.book.apply(event)
+            self.portfolios.apply(event)
             if isinstance(event, (Liquidation, MarginCall, AccountFailure)):
                 self._for_policy.append(event)
-            elif self._oldest_ns is None and isinstance(event, (MarkPrices, SectionsSnapshot, FuturesSnapshot)):
+            elif self._oldest_ns is None and isinstance(event, _TIMED):
                 self._oldest_ns = event.received_ns
         if not self._scheduled and events:
             self._scheduled = True
@@ -206,6 +245,12 @@ class Application:
         self._scheduled = False
         crossed = self.engine.evaluate()
         now_ns = self.clock.monotonic_ns()
+        self.portfolios.touch(self.book.touched)
+        self.book.touched.clear()
+        self.portfolios.evaluate(now_ns, self.clock.time_ms())
+        if self.portfolios.wishes is not self._wishes:
+            self._wishes = self.portfolios.wishes
+            self._wish(self._wishes)
         now_s = now_ns / SECOND_NS
         if crossed:
             self._tell(self.policy.observe([self.engine.result(index, now_ns, measure=True) for index in crossed], now_s))
@@ -219,6 +264,13 @@ class Application:
         if self._oldest_ns is not None:
             self.timings.observe((self.clock.monotonic_ns() - self._oldest_ns) / SECOND_NS)
             self._oldest_ns = None
+
+    def _wish(self, wishes: Wishes) -> None:
+        for connector in self.connectors:
+            connector.set_wanted(wishes.instruments.get(connector.venue, ()))
+            connector.watch_coins(wishes.closes.get(connector.venue, wishes.coins))
+            if isinstance(connector, OptionsConnector):
+                connector.watch_expiries(wishes.expiries)
 
     def _tell_events(self, now_s: float) -> None:
         pending, self._for_policy = self._for_policy, []
@@ -271,17 +323,36 @@ class Application:
             await asyncio.to_thread(self.engine.distance_job(now_ns))
             await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))
 
-    async def _watch_desk(self) -> None:
+    async def _watch_portfolios(self) -> None:
         # beside the pools, not before them: an empty kernel cache takes half a minute
         await asyncio.to_thread(warm_up_portfolio)
+        self.portfolios.ready = True
+        # what lives as long as the program need not be looked through again: a full collection stops the loop for 0.2 s
+        gc.collect()
+        gc.freeze()
         while True:
-            document, lacking = self.desk.document(self.clock.time_ms(), self.clock.monotonic_ns())
-            try:
-                self.desk_views = await asyncio.to_thread(self.desk.evaluate, document, lacking)
-            except Exception as defect:  # the pools' watch goes on without it
-                self.desk_views = ()
-                _log.exception("the portfolios cannot be computed: %s", type(defect).__name__)
-            await self.clock.sleep(1.0)
+            began = time.perf_counter()
+            self.portfolios.resync(self.clock.monotonic_ns())
+            self.portfolio_views = tuple([await self._view(portfolio) for portfolio in self.settings.portfolios])
+            # at most a tenth of one core
+            await self.clock.sleep(max(1.0, 10.0 * (time.perf_counter() - began)))
+
+    async def _view(self, portfolio: PortfolioSettings) -> PortfolioView:
+        failures = self.portfolios.failures_of(portfolio.accounts)
+        document = None if failures else snapshot_document(self.portfolios, self.engine, portfolio.id)
+        as_of_ms = self.portfolios.as_of_ms
+        if document is None:
+            return PortfolioView(portfolio.id, as_of_ms, failures)
+        figures = next(one for one in self.portfolios.figures() if one.portfolio == portfolio.id)
+        inputs = portfolio_inputs(self.portfolios, portfolio.id)
+        try:
+            view = await asyncio.to_thread(portfolio_view, portfolio, document, inputs)
+        except Exception as defect:  # the pools' watch goes on without it
+            _log.exception("portfolio %s cannot be looked at: %s", portfolio.id, type(defect).__name__)
+            return PortfolioView(portfolio.id, as_of_ms, (Failure(FailureReason.NOT_READY, f"a defect: {type(defect).__name__}"),))
+        if view.result is not None:
+            self.portfolios.compare(figures, view.result)
+        return view
 
     def _note(self, results: list[PoolResult], now_ns: int) -> None:
         worst: dict[str, float] = {}

@@ -29,7 +29,9 @@ from connectors.events import (
     ParseError,
     SectionsSnapshot,
     SpotPrices,
+    SummarySnapshot,
     VenueStatus,
+    Volatilities,
     WalletSnapshot,
 )
 from monitor.freshness import Freshness, feeds_of
@@ -40,11 +42,13 @@ from monitor.pool_arrays import PoolArrays, Scope
 
 
 class AccountMethod(Protocol):
-    """What a venue's margin module offers the book; see `monitor.margin.hyperliquid` and `monitor.margin.aster`."""
+    """What a venue's margin module offers the book; see `monitor.margin.hyperliquid`, `aster` and `deribit`."""
 
     refresh: str
     """Why the account should be read again by REST; empty when it need not."""
     failure: Failure | None
+    followed: frozenset[str]
+    """Instruments whose mark or implied volatility, when it moves, makes other pools and not only other figures of the same."""
 
     def apply(self, event: AccountEvent, market: Market) -> None:
         """Take what a venue told of this account; kinds that its venue does not send are ignored."""
@@ -85,6 +89,8 @@ class Book:
         self.freshness = Freshness()
         self.vanished: list[Scope] = []
         """Scopes whose pool is gone since the alert policy last looked."""
+        self.touched: set[tuple[str, str]] = set()
+        """Accounts (venue, id) of which a venue told something since the portfolios last looked."""
         self.parse_errors: dict[tuple[str, str, str], int] = {}
         self.orders: dict[tuple[str, str], dict[str, OrdersSnapshot]] = {}
         self.venue_status: dict[str, VenueStatus] = {}
@@ -100,6 +106,8 @@ class Book:
             SectionsSnapshot: self._on_frame,
             AccountSnapshot: self._on_frame,
             FuturesSnapshot: self._on_frame,
+            SummarySnapshot: self._on_frame,
+            Volatilities: self._on_volatilities,
             WalletSnapshot: self._on_account,
             ModeReport: self._on_account,
             AccountFailure: self._on_account,
@@ -128,6 +136,7 @@ class Book:
     def touch_all(self) -> None:
         """Have every account's pools written again (reference data changed)."""
         self._dirty.update(self.accounts)
+        self.touched.update(self.accounts)
 
     def take_refreshes(self) -> list[tuple[str, str, str]]:
         """(venue, account, why) of the accounts that should be read again by REST; each is returned once."""
@@ -151,17 +160,28 @@ class Book:
             return
         entry.method.apply(event, self.market)
         self._dirty.add(key)
+        self.touched.add(key)
         feed = feeds_of(event.venue).told_by.get(type(event))
         if feed is not None:
             self.freshness.on_heard(event.venue, feed, event.account, event.received_ns)
 
-    def _on_frame(self, event: SectionsSnapshot | AccountSnapshot | FuturesSnapshot) -> None:
+    def _on_frame(self, event: SectionsSnapshot | AccountSnapshot | FuturesSnapshot | SummarySnapshot) -> None:
         self._on_account(event)
         self.freshness.on_frame(event.venue, event.account, event.received_ns)
 
     def _on_marks(self, event: MarkPrices) -> None:
         self.market.apply_marks(event)
+        self._touch_followers(event.venue, event.instruments)
         self.freshness.on_heard(event.venue, event.feed, None, event.received_ns)
+
+    def _on_volatilities(self, event: Volatilities) -> None:
+        self.market.apply_volatilities(event)
+        self._touch_followers(event.venue, event.instruments)
+
+    def _touch_followers(self, venue: str, instruments: Iterable[str]) -> None:
+        for key, entry in self.accounts.items():
+            if entry.venue == venue and entry.method.followed and not entry.method.followed.isdisjoint(instruments):
+                self._dirty.add(key)
 
     def _on_feed(self, event: FeedState) -> None:
         self.freshness.on_feed(event)
@@ -174,6 +194,7 @@ class Book:
 
     def _on_orders(self, event: OrdersSnapshot) -> None:
         self.orders.setdefault((event.venue, event.account), {})[event.section] = event
+        self.touched.add((event.venue, event.account))
 
     def _on_parse_error(self, event: ParseError) -> None:
         key = (event.venue, event.feed, event.kind)

@@ -87,11 +87,16 @@ def _account_options(command: Callable[..., None]) -> Callable[..., None]:
     """How a command that reads an account once is told which."""
     options = (
         click.argument("account", metavar="0xADDRESS|ID"),
-        click.option("--venue", type=click.Choice(["hyperliquid", "aster"]), default="hyperliquid", show_default=True),
+        click.option("--venue", type=click.Choice(["hyperliquid", "aster", "deribit"]), default="hyperliquid", show_default=True),
         click.option("--network", type=click.Choice(["mainnet", "testnet"]), default="mainnet", show_default=True),
         click.option("--rest-url", help="Another endpoint (proxy, simulator)."),
+        click.option("--ws-url", help="Another WebSocket endpoint; Deribit has no other."),
         click.option("--agent-key-file", type=click.Path(path_type=Path), help="Aster: file with the private key of a read-only agent."),
         click.option("--agent-key-env", metavar="VARIABLE", help="Aster: environment variable that holds it."),
+        click.option("--client-id-file", type=click.Path(path_type=Path), help="Deribit: file with the client id of a read-only API key."),
+        click.option("--client-id-env", metavar="VARIABLE", help="Deribit: environment variable that holds it."),
+        click.option("--client-secret-file", type=click.Path(path_type=Path), help="Deribit: file with the client secret."),
+        click.option("--client-secret-env", metavar="VARIABLE", help="Deribit: environment variable that holds it."),
         click.option("--config", type=click.Path(path_type=Path), help="Read the account of this id in a configuration file instead."),
     )
     for option in reversed(options):
@@ -102,7 +107,10 @@ def _account_options(command: Callable[..., None]) -> Callable[..., None]:
 @cli.command()
 @_account_options
 def discover(**asked: Any) -> None:
-    """Print configuration for the accounts of an address: a Hyperliquid master with its sub-accounts and vaults, or an Aster account."""
+    """Print configuration for the accounts of an address: a Hyperliquid master with its sub-accounts and vaults, or an Aster account.
+
+    Deribit lists no accounts: what is printed is the row for the client given, and ID is any name for it.
+    """
     from monitor.inspection.commands import Asked, discover_accounts
 
     sys.exit(discover_accounts(Asked(**asked)))
@@ -112,19 +120,40 @@ def discover(**asked: Any) -> None:
 @_account_options
 @click.option("--save", type=click.Path(path_type=Path), help=_SAVE_HELP)
 def verify(save: Path | None, **asked: Any) -> None:
-    """Read a live account and print our figure beside every figure of the venue. Hyperliquid needs no key, Aster an agent's."""
+    """Read a live account and print our figure beside every figure of the venue.
+
+    Hyperliquid needs no key, Aster an agent's. Deribit needs a client's id and secret: ID is then any name for the account.
+    """
     from monitor.inspection.commands import Asked, verify_account
 
     sys.exit(verify_account(Asked(**asked), save))
 
 
 @cli.command()
-@click.argument("path", metavar="SNAPSHOT", type=click.Path(path_type=Path))
+@click.argument("path", metavar="[SNAPSHOT]", required=False, type=click.Path(path_type=Path))
 @click.option("--parameters", "sets", multiple=True, metavar="NAME|FILE", help=_SETS_HELP)
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration whose [portfolio.eligibility] applies; without it none.")
 @click.option("--format", "form", type=click.Choice(["json", "text"]), default="json", show_default=True, help=_FORMAT_HELP)
-def report(path: Path, sets: tuple[str, ...], config: Path | None, form: str) -> None:
-    """Margin of every portfolio of a saved snapshot. Exit 0: all have a value, 3: one has none, 2: a file cannot be used."""
+@click.option("--live", metavar="URL", help="Of a running monitor instead, such as http://127.0.0.1:9876.")
+@click.option("--portfolio", metavar="ID", help="With --live: this portfolio, and those that share its parameters.")
+@click.option("--token-env", metavar="VARIABLE", help="With --live: environment variable that holds the monitor's token.")
+@click.option("--save", type=click.Path(path_type=Path), help="With --live: also write the snapshot, which `report` recomputes.")
+def report(path: Path | None, sets: tuple[str, ...], config: Path | None, form: str, live: str | None, **asked: Any) -> None:
+    """Margin of every portfolio of a saved snapshot, or of a running monitor.
+
+    Exit 0: all have a value, 3: one has none, 2: a file cannot be used or no monitor answers.
+    """
+    if (path is None) == (live is None):
+        raise click.UsageError("give a SNAPSHOT file, or --live URL")
+    if path is None:
+        if sets or config is not None:
+            raise click.UsageError("--parameters and --config are for a SNAPSHOT: the running monitor has its own; --save writes one")
+        from monitor.report.live import run_live
+
+        sys.exit(run_live(str(live), asked["portfolio"], asked["token_env"], asked["save"], form))
+    given = [name for name, value in asked.items() if value is not None]
+    if given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} goes with --live")
     from monitor.report.command import run_report
 
     sys.exit(run_report(path, sets, config, form))
@@ -143,7 +172,9 @@ def explain(path: Path, sets: tuple[str, ...], portfolio: str | None, coins: tup
 
 
 @cli.command()
-@click.option("--scenario", type=click.Choice(["calm", "crash", "squeeze"]), default="crash", show_default=True)
+@click.option(
+    "--scenario", type=click.Choice(["calm", "crash", "squeeze", "vol_spike", "depeg", "iv_outage"]), default="crash", show_default=True
+)
 @click.option("--duration", type=click.FloatRange(min=30.0), default=90.0, show_default=True, help="Length of the story in seconds.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9876, show_default=True, help="Port of the API; 0 takes a free one.")
 @click.option("--no-terminal", is_flag=True, help="Print lines instead of a live table.")

@@ -17,6 +17,9 @@ from config import DEMO, load
 from config.settings import Settings
 from connectors.clock import SystemClock
 from connectors.simulator.aster import ALIASES, AsterServer, aster_demo, credentials
+from connectors.simulator.deribit import ALIASES as DERIBIT_ALIASES
+from connectors.simulator.deribit import DeribitServer, deribit_demo
+from connectors.simulator.deribit import credentials as deribit_credentials
 from connectors.simulator.hyperliquid import HyperliquidServer, demo_desk
 from connectors.simulator.hyperliquid_desk import demo_plans, pair_plan
 from monitor.alerts.build import build_receivers
@@ -24,7 +27,7 @@ from monitor.alerts.http import HttpPoster
 from monitor.alerts.policy import Change, Notification
 from monitor.alerts.rules import Rule
 from monitor.app import Application
-from monitor.desk_table import desk_line
+from monitor.live.table import portfolio_line
 from monitor.margin.result import Level, PoolResult
 from monitor.screen import screen
 from monitor.terminal import AlertLines, alert_line, percent
@@ -38,6 +41,10 @@ SHORTEST_S = 30.0
 PAIR = {"BTC": 20.0, "ETH": 300.0}
 PAIR_ACCOUNTS = ("iris", "umbra")
 """Long of PAIR on one venue, short of it on the other."""
+OPTIONS_ON = {"BTC": 5.0, "ETH": 75.0}
+"""The part of the pair's longs that options hedge."""
+DESK_ACCOUNTS = (*PAIR_ACCOUNTS, "noctua")
+"""The pair with its option hedges on a third venue."""
 
 
 @dataclass(slots=True)
@@ -52,10 +59,11 @@ class Story:
 
 @dataclass(slots=True)
 class Venues:
-    """Both simulated venues on one market: a step moves it once and serves what is due on each."""
+    """The simulated venues on one market: a step moves it once and serves what is due on each."""
 
     hyperliquid: HyperliquidServer
     aster: AsterServer
+    deribit: DeribitServer
 
     @classmethod
     def of(cls, scenario: str, duration: float) -> Venues:
@@ -65,22 +73,26 @@ class Venues:
         market, venue = demo_desk(duration, scenario=scenario, context_interval=CONTEXTS_S, start_ms=now_ms, extra=extra)
         # the aster accounts are read often enough by push and poll: the story is told in a minute, the budget is not
         other = aster_demo(duration, market=market, hedge=PAIR, mark_interval=CONTEXTS_S)
-        return cls(HyperliquidServer(venue, autorun=False), AsterServer(other, autorun=False))
+        options = deribit_demo(duration, market=market, hedge=OPTIONS_ON, interval=CONTEXTS_S)
+        return cls(HyperliquidServer(venue, autorun=False), AsterServer(other, autorun=False), DeribitServer(options, autorun=False))
 
     async def start(self) -> None:
         """Listen on loopback ports."""
         await self.hyperliquid.start()
         await self.aster.start()
+        await self.deribit.start()
 
     async def step(self, seconds: float) -> None:
         """Let that much time pass."""
         await self.hyperliquid.step(seconds)
         await self.aster.step(seconds, advance=False)
+        await self.deribit.step(seconds, advance=False)
 
     async def stop(self) -> None:
         """Close."""
         await self.hyperliquid.stop()
         await self.aster.stop()
+        await self.deribit.stop()
 
 
 def demo_settings(venues: Venues, scenario: str, port: int) -> Settings:
@@ -89,17 +101,26 @@ def demo_settings(venues: Venues, scenario: str, port: int) -> Settings:
     accounts: list[dict[str, Any]] = [{"id": plan.name, "venue": "hyperliquid", "address": plan.address} for plan in plans]
     keys = {alias: credentials(alias) for alias in ALIASES}
     accounts += [{"id": alias, "venue": "aster", "address": key.user, "agent_key_env": _key_name(alias)} for alias, key in keys.items()]
+    clients = {alias: deribit_credentials(alias) for alias in DERIBIT_ALIASES}
+    accounts += [
+        {"id": alias, "venue": "deribit", "client_id_env": f"{alias.upper()}_ID", "client_secret_env": f"{alias.upper()}_SECRET"}
+        for alias in clients
+    ]
     endpoints = {
         name: {"rest_url": server.rest_url, "ws_url": server.ws_url}
         for name, server in (("hyperliquid", venues.hyperliquid), ("aster", venues.aster))
     }
+    endpoints["deribit"] = {"ws_url": venues.deribit.ws_url}
+    environ = {_key_name(alias): key.private_key for alias, key in keys.items()}
+    environ |= {f"{alias.upper()}_ID": client.client_id for alias, client in clients.items()}
+    environ |= {f"{alias.upper()}_SECRET": client.client_secret for alias, client in clients.items()}
     overrides = {
         "accounts": accounts,
         "venues": endpoints,
         "monitor": {"listen": f"127.0.0.1:{port}"},
-        "portfolios": [{"id": "pair", "accounts": list(PAIR_ACCOUNTS)}],
+        "portfolios": [{"id": "desk", "accounts": list(DESK_ACCOUNTS)}, {"id": "pair", "accounts": list(PAIR_ACCOUNTS)}],
     }
-    return load(DEMO, environ={_key_name(alias): key.private_key for alias, key in keys.items()}, overrides=overrides)
+    return load(DEMO, environ=environ, overrides=overrides)
 
 
 def _key_name(alias: str) -> str:
@@ -134,7 +155,7 @@ class Demo:
         api = ApiServer(app, settings.monitor.host, settings.monitor.port)
         try:
             await api.start()
-            where = f"hyperliquid at {venues.hyperliquid.rest_url}, aster at {venues.aster.rest_url}"
+            where = f"hyperliquid at {venues.hyperliquid.rest_url}, aster at {venues.aster.rest_url}, deribit at {venues.deribit.ws_url}"
             self.console.print(f"marginwatch demo: scenario {self.scenario}, {self.duration:.0f} s, simulated venues: {where}")
             await app.start()
             app.listeners.append(self._told)
@@ -174,8 +195,8 @@ class Demo:
             await asyncio.sleep(max(0.0, before + TICK_S - time.monotonic()))
 
     def _portfolios(self, app: Application) -> None:
-        for view in app.desk_views:
-            self.console.print(f"{time.monotonic() - self._started:6.1f}s  {desk_line(view)}", soft_wrap=True, highlight=False)
+        for view in app.portfolio_views:
+            self.console.print(f"{time.monotonic() - self._started:6.1f}s  {portfolio_line(view)}", soft_wrap=True, highlight=False)
 
     def _screen(self, app: Application, api: ApiServer) -> Group:
         elapsed = time.monotonic() - self._started

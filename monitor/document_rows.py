@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.model import Instrument, MarginTier, PositionSide
+from connectors.model import Instrument, InstrumentKind, MarginTier, PositionSide
 from monitor.margin.pools import PoolSpec
+
+OPTIONS = frozenset({InstrumentKind.OPTION, InstrumentKind.OUTCOME})
+"""Kinds with a strike, priced on a forward with a volatility."""
 
 
 def finite(value: float | None) -> float | None:
@@ -15,17 +18,38 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def instrument_row(instrument: Instrument, mark: float, tiers: Sequence[MarginTier], max_leverage: float = 0.0) -> dict[str, Any]:
-    """An instrument with the tiers in force; `mark` per contract unit, `max_leverage` the position's own (0: the instrument's)."""
-    return {
+def instrument_row(
+    instrument: Instrument,
+    mark: float,
+    tiers: Sequence[MarginTier],
+    max_leverage: float = 0.0,
+    *,
+    forward: float | None = None,
+    volatility: float | None = None,
+) -> dict[str, Any]:
+    """An instrument with the tiers in force; `mark` per contract unit, `max_leverage` the position's own (0: the instrument's).
+
+    `forward`, in the quote currency per coin, and `volatility` (0.42 is 42 %) are those of an option or outcome; NaN or None: unknown.
+    """
+    is_option = instrument.kind in OPTIONS
+    row: dict[str, Any] = {
         "id": instrument.id,
         "kind": instrument.kind.value,
         "coin": instrument.coin,
         "settle": instrument.settle,
-        "mark": mark / instrument.multiplier if 0 < mark < math.inf else None,
+        # an option may be worth nothing, anything else without a price is one nobody told
+        "mark": mark / instrument.multiplier if 0 < mark < math.inf or (mark == 0 and is_option) else None,
         "tiers": [[tier.lower_bound, tier.maintenance_rate, tier.deduction] for tier in tiers],
         "max_leverage": max_leverage or instrument.max_leverage,
     }
+    if instrument.inverse and not is_option:
+        row["inverse"] = True
+    if instrument.expiry_ms:
+        row["expiry"] = instrument.expiry_ms
+    if is_option and instrument.option_type is not None:
+        row |= {"strike": instrument.strike / instrument.multiplier, "option_type": instrument.option_type.value}
+        row |= {"forward": finite(forward), "iv": finite(volatility)}
+    return row
 
 
 def position_row(instrument: Instrument, quantity: float, side: PositionSide, entry: float | None = None) -> dict[str, Any]:

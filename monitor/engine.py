@@ -113,7 +113,7 @@ class Engine:
             "reconciled": self._is_reconciled(spec, difference),
             "stale": bool(stale),
             "failures": (*failures, *stale),
-            "positions": len(spec.legs),
+            "positions": len(spec.legs) if spec.held is None else spec.held,
             "model_error": spec.model_error,
             "remedy": spec.remedy,
         }
@@ -129,7 +129,7 @@ class Engine:
 
     def _stale(self, spec: PoolSpec, venue: str, account: str, now_ns: int) -> tuple[Failure, ...]:
         freshness = self.book.freshness
-        found = freshness.failures(venue, account)
+        found = (*spec.stale, *freshness.failures(venue, account, [leg.instrument for leg in spec.legs]))
         alive, limit_s = freshness.is_alive(venue, feeds_of(venue).delta), freshness.mark_limit_s(venue)
         market = self.book.market
         priced = [name for held in spec.collateral if (name := market.perpetual_of(venue, held.asset)) is not None]

@@ -6,10 +6,10 @@ which of them a figure depends on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from connectors.events import FailureReason, FeedState, FeedStatus, FuturesSnapshot, SectionsSnapshot, WalletSnapshot
+from connectors.events import FailureReason, FeedState, FeedStatus, FuturesSnapshot, SectionsSnapshot, SummarySnapshot, WalletSnapshot
 from monitor.margin.result import Failure
 
 GOOD = (FeedStatus.FRESH, FeedStatus.POLLED)
@@ -20,12 +20,14 @@ DEFAULT_MARK_LIMIT_S = 15.0
 class VenueFeeds:
     """Feeds of a venue: a figure needs one of `marks` and all that its account has of `account`.
 
+    Where each instrument has a feed of its own a figure needs that of each, named `mark_of` and the instrument's symbol.
     `delta` is the one of `marks` that tells changes only. `told_by`: the feed that an event kind is evidence of.
     """
 
     marks: frozenset[str] = frozenset()
     account: frozenset[str] = frozenset()
     delta: str = ""
+    mark_of: str = ""
     told_by: Mapping[type, str] = field(default_factory=dict)
 
 
@@ -37,6 +39,7 @@ _FEEDS = {
         told_by={SectionsSnapshot: "allDexsClearinghouseState", WalletSnapshot: "spotState"},
     ),
     "aster": VenueFeeds(marks=frozenset({"markPrice"}), account=frozenset({"account"}), told_by={FuturesSnapshot: "account"}),
+    "deribit": VenueFeeds(account=frozenset({"account"}), mark_of="deribit_price_index.", told_by={SummarySnapshot: "account"}),
 }
 
 
@@ -76,9 +79,14 @@ class Freshness:
         state = self.feeds.get((venue, feed, None))
         return state is not None and state.status in GOOD
 
-    def failures(self, venue: str, account: str) -> tuple[Failure, ...]:
-        """Why figures of this account cannot be trusted now; empty when every feed they need is good."""
+    def failures(self, venue: str, account: str, instruments: Iterable[str] = ()) -> tuple[Failure, ...]:
+        """Why figures of this account, made with these marks, cannot be trusted now; empty when every feed they need is good."""
         found, needed = [], feeds_of(venue)
+        if needed.mark_of:
+            told = (self.feeds.get((venue, needed.mark_of + name.partition(":")[2], None)) for name in instruments)
+            bad = next((state for state in told if state is not None and state.status not in GOOD), None)
+            if bad is not None:
+                found.append(Failure(FailureReason.STALE_MARK, _say(bad)))
         marks = [s for (v, feed, a), s in self.feeds.items() if v == venue and a is None and feed in needed.marks]
         if marks and not any(state.status in GOOD for state in marks):
             found.append(Failure(FailureReason.STALE_MARK, _say(marks[0])))

@@ -21,6 +21,7 @@ from connectors.events import FailureReason
 from connectors.model import InstrumentKind, PositionSide
 from kernels import pool
 from monitor.engine import Engine
+from monitor.margin.deribit import VENUE as DERIBIT
 from monitor.margin.hyperliquid import VENUE as HYPERLIQUID
 from monitor.margin.pools import PoolSpec
 from monitor.margin.result import Failure, PoolKind, PoolResult
@@ -29,6 +30,9 @@ from monitor.pool_arrays import Scope
 
 PAYS_ON_ORACLE = frozenset({HYPERLIQUID})
 """Venues whose payment is computed on the oracle (index) price; all others compute it on the mark."""
+
+PAYS_ALWAYS = frozenset({DERIBIT})
+"""Venues whose funding accrues without a time of payment: there is no next one to tell."""
 
 HOUR_MS = 3_600_000
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.events import BorrowReserve, BorrowReserves, Instruments, MarkPrices, SpotPrices
+from connectors.events import BorrowReserve, BorrowReserves, Instruments, MarkPrices, SpotPrices, Volatilities
 from connectors.model import Instrument, MarginTier, PriceBasis, Token
 from kernels.pool import Prices, Tiers
 
@@ -82,6 +82,7 @@ class Market:
         self._spot: dict[tuple[str, str], float] = {}
         self._perpetual_of: dict[tuple[str, str], str] = {}
         self._basis: dict[tuple[str, str], PriceBasis] = {}
+        self._volatility: dict[str, float] = {}
 
     @property
     def prices(self) -> Prices:
@@ -109,6 +110,10 @@ class Market:
         """Last mark, NaN while unknown."""
         row = self._rows.get(instrument)
         return math.nan if row is None else float(self._mark[row])
+
+    def volatility(self, instrument: str) -> float | None:
+        """Implied volatility that the venue told last of an option, a decimal, however long ago; None where it never told one."""
+        return self._volatility.get(instrument)
 
     def asset_row(self, venue: str, asset: str) -> int:
         """Row of a collateral asset, made on first use."""
@@ -152,9 +157,12 @@ class Market:
 
     def load(self, event: Instruments) -> None:
         """Replace a venue's reference data; marks stay."""
-        for name in [name for name, known in self.instruments.items() if known.venue == event.venue]:
+        before = [name for name, known in self.instruments.items() if known.venue == event.venue]
+        for name in before:
             del self.instruments[name]
         self.instruments.update({instrument.id: instrument for instrument in event.instruments})
+        for gone in [name for name in before if name not in self.instruments]:
+            self._volatility.pop(gone, None)
         self.tokens.update({(token.venue, token.token): token for token in event.tokens})
         self.sections[event.venue] = dict(event.sections)
         self.revision += 1
@@ -190,6 +198,11 @@ class Market:
             self._by_delta.update(rows.tolist())
         for key in self._asset_rows:
             self._estimate(key)
+
+    def apply_volatilities(self, event: Volatilities) -> None:
+        """Remember implied volatilities. NaN, or none any more, leaves the last one as it is."""
+        told = zip(event.instruments, event.volatilities, strict=True)
+        self._volatility.update((name, volatility) for name, volatility in told if not math.isnan(volatility))
 
     def silent(self, instruments: Iterable[str], now_ns: int, limit_s: float, *, delta_alive: bool) -> str | None:
         """An instrument whose mark nobody confirmed for `limit_s`, if any.

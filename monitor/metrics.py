@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,10 +20,13 @@ from prometheus_client.registry import CollectorRegistry
 from connectors.events import FeedStatus
 from monitor.app import SECOND_NS, Application
 from monitor.funding import PoolFunding
+from monitor.live.accounts import USD
+from monitor.live.metrics import portfolio_families
+from monitor.live.portfolios import PortfolioFigures
 from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
 from monitor.status import clock_offset_s, funding_of
-from monitor.stress.metrics import StressCollector
+from monitor.stress.book import StressStatistics
 
 POOL = ("venue", "account", "pool")
 DOLLARS = frozenset({"USD", "USDC", "USDT", "USD1"})
@@ -88,15 +91,20 @@ class Collector:
         self._funding: dict[Scope, PoolFunding] = {}
         self._connectors: list[tuple[str, dict[str, Any]]] = []
         self._ready = False
+        self._rates: dict[str, float | None] = {}
+        self._portfolios: list[PortfolioFigures] = []
+        self._books: dict[str, StressStatistics] = {}
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
-        self.registry.register(StressCollector(lambda: app.stress_books))
 
     def snapshot(self) -> None:
         """Take what the next `collect` renders."""
         self._results = self._app.results()
         self._ready = not self._app.unready()
         self._funding = funding_of(self._app, self._results)
+        self._rates = {result.asset: self._rate(result.asset) for result in self._results}
+        self._portfolios = self._app.portfolios.figures()
+        self._books = {name: replace(told) for name, told in self._app.portfolios.statistics.items()}
         self._connectors = [(connector.venue, connector.describe()) for connector in self._app.connectors]
 
     def collect(self) -> Iterator[Metric]:
@@ -107,6 +115,7 @@ class Collector:
         yield from self._feeds()
         yield from self._monitor()
         yield from self._receivers()
+        yield from portfolio_families(self._portfolios, self._books)
 
     def _pools(self) -> Iterable[Metric]:
         for gauge in _GAUGES:
@@ -142,7 +151,11 @@ class Collector:
         yield from (amounts, times)
 
     def _usd_per(self, asset: str) -> float | None:
-        return self._app.settings.fx.get(asset, 1.0 if asset in DOLLARS else None)
+        return self._rates.get(asset)
+
+    def _rate(self, asset: str) -> float | None:
+        resolved = 1.0 if asset == USD else self._app.portfolios.price(asset).value
+        return resolved if resolved > 0 else self._app.settings.fx.get(asset, 1.0 if asset in DOLLARS else None)
 
     def _levels(self) -> Iterable[Metric]:
         thresholds = GaugeMetricFamily("marginwatch_level_threshold_ratio", "Ratio at which a level begins.", labels=("account", "level"))

@@ -21,9 +21,9 @@ CUTS = 6
 
 Columns = TypeVar("Columns", Positions, Collateral, Pools, Margins, Prices)
 
-_POSITION_FILL = (-1, 0, 0, 0, 0, -1)
+_POSITION_FILL = (-1, 0, 0, 0, 0, 0, -1)
 _COLLATERAL_FILL = (-1, 0, 0, 0, -1)
-_POOL_FILL = (-1, -1, 0, 1, 0, 0, 0, 0, 0, 0)
+_POOL_FILL = (-1, -1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
 _MARGIN_FILL = (0, 0, 0, 0, 0, 0, 0, -1, -2, 0, 0)
 
 
@@ -32,6 +32,7 @@ def _positions(rows: int) -> Positions:
         pool=np.full(rows, -1, np.int32),
         instrument=np.zeros(rows, np.int32),
         quantity=np.zeros(rows),
+        inverse=np.zeros(rows, np.bool_),
         inverse_leverage=np.zeros(rows),
         table=np.zeros(rows, np.int32),
         next=np.full(rows, -1, np.int32),
@@ -53,6 +54,8 @@ def _pools(rows: int) -> Pools:
         first_position=np.full(rows, -1, np.int32),
         first_collateral=np.full(rows, -1, np.int32),
         cash=np.zeros(rows),
+        maintenance=np.zeros(rows),
+        initial=np.zeros(rows),
         limit=np.ones(rows),
         borrows=np.zeros(rows, np.bool_),
         borrow_offset=np.zeros(rows),
@@ -119,6 +122,7 @@ class PoolArrays:
         arrays = self.pools
         arrays.first_position[pool], arrays.first_collateral[pool] = first_position, first_collateral
         arrays.cash[pool], arrays.limit[pool] = spec.cash, spec.limit
+        arrays.maintenance[pool], arrays.initial[pool] = spec.maintenance, spec.initial
         arrays.borrows[pool], arrays.borrow_offset[pool] = spec.borrows, spec.borrow_offset
         arrays.adjust_equity[pool] = spec.adjust_equity if math.isfinite(spec.adjust_equity) else 0.0
         arrays.adjust_maintenance[pool] = spec.adjust_maintenance if math.isfinite(spec.adjust_maintenance) else 0.0
@@ -159,6 +163,7 @@ class PoolArrays:
             arrays.pool[slot] = pool
             arrays.instrument[slot] = self._market.row(leg.instrument)
             arrays.quantity[slot] = leg.quantity
+            arrays.inverse[slot] = leg.inverse
             arrays.inverse_leverage[slot] = 1.0 / leg.leverage if leg.leverage > 0 else 0.0
             arrays.table[slot] = self._market.tiers.number(leg.tiers)
             arrays.next[slot] = chain

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.text import Text
 
 from monitor.app import Application
-from monitor.desk_table import desk_panel
+from monitor.live.table import portfolio_panel
 from monitor.status import funding_of
 from monitor.terminal import AlertLines, pool_table
 
@@ -22,5 +22,5 @@ def screen(app: Application, title: str, lines: AlertLines | None = None) -> Gro
     """The picture now; without `lines` only the tables."""
     results = app.results()
     table = pool_table(results, levels_of(app), title, funding_of(app, results))
-    portfolios = desk_panel(app.desk_views) if app.desk_views or not app.settings.fx else Text(COMPILING, style="dim")
+    portfolios = portfolio_panel(app.portfolio_views) if app.portfolio_views else Text(COMPILING, style="dim")
     return Group(table, portfolios, *([] if lines is None else [lines.render()]))

@@ -3,7 +3,10 @@
     read_snapshot(path)              a file
     parse_snapshot(document, source) a document already decoded from JSON
 
-Quantities, marks, strikes and entries are per 1 coin; an inverse contract's quantity is its signed USD notional. Times are
+Quantities, marks, strikes and entries are per 1 coin; an inverse contract's quantity is its signed USD notional. An `outcome` is
+a digital option: one contract pays 1 of its settlement stablecoin above the strike (call), or at and below it (put), so that its
+quantity counts contracts and its mark lies between 0 and 1. `marginwatch report` values and stresses it as quantity * N(d2) (put:
+N(-d2)) and asks it neither for a short-option charge nor, position by position, for a margin: it is paid in full. Times are
 integer milliseconds here, whatever the document wrote. Whatever contradicts itself is an error that names file, key and remedy;
 what is merely unknown is None or absent and becomes a typed failure of the margin that needs it.
 """
@@ -120,12 +123,12 @@ class FundingTermsRow(Table):
 class InstrumentRow(Table):
     """One contract, per 1 coin. `expiry_ms`, `strike`, `option_type`, `forward` and `iv` are for what expires.
 
-    `mark` is in the settlement asset; None: unknown. `tiers` are (lower bound of notional, maintenance rate, deduction).
-    An `iv` of 0 or less is unknown: None. `funding` is for perpetuals; None: not told.
+    `mark` is in the settlement asset, an outcome's for one contract; None: unknown. `tiers` are (lower bound of notional,
+    maintenance rate, deduction). An `iv` of 0 or less is unknown: None. `funding` is for perpetuals; None: not told.
     """
 
     id: Name
-    kind: Literal["perpetual", "future", "option", "spot"]
+    kind: Literal["perpetual", "future", "option", "outcome", "spot"]
     coin: Name
     settle: Name
     inverse: bool = False
@@ -172,8 +175,19 @@ class CollateralRow(Table):
         return self
 
 
+class ExposureRow(Table):
+    """How a pool's equity moves with a coin's index: `quantity` in units of the pool's asset per USD (`inverse`: USD over the index)."""
+
+    coin: Name
+    quantity: Number
+    inverse: bool = False
+
+
 class PoolRow(Table):
-    """A venue's own pool: what it needs to be evaluated again. `positions` are instruments, `cash` does not move with marks."""
+    """A venue's own pool: what it needs to be evaluated again. `positions` are instruments, `cash` does not move with marks.
+
+    Where the venue's own model is not rebuilt (Deribit) there are `exposures` instead of positions, and `maintenance_margin` as told.
+    """
 
     id: Name
     collateral_asset: Name
@@ -181,6 +195,8 @@ class PoolRow(Table):
     limit: Positive = 1.0
     collateral: Annotated[tuple[CollateralRow, ...], Field(strict=False)] = ()
     positions: Names = ()
+    exposures: Annotated[tuple[ExposureRow, ...], Field(strict=False)] = ()
+    maintenance_margin: NotNegative = 0.0
 
 
 class BalanceRow(Table):
@@ -336,26 +352,31 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_OPTIONS = ("option", "outcome")
 _OPTION_ONLY = ("strike", "option_type", "forward", "iv")
+_NEEDED = {**dict.fromkeys(_OPTIONS, ("strike", "option_type", "expiry")), "future": ("expiry",)}
 
 
 def _kind_problems(row: InstrumentRow) -> Iterator[Problem]:
-    needed = {"option": ("strike", "option_type", "expiry"), "future": ("expiry",)}.get(row.kind, ())
     given = {"expiry": row.expiry_ms, **{key: getattr(row, key) for key in _OPTION_ONLY}}
-    for key in needed:
+    article = "an" if row.kind in _OPTIONS else "a"
+    for key in _NEEDED.get(row.kind, ()):
         if given[key] is None:
-            yield Problem(key, f"missing; {'an' if row.kind == 'option' else 'a'} {row.kind} needs it")
-    if row.kind != "option":
+            yield Problem(key, f"missing; {article} {row.kind} needs it")
+    if row.kind not in _OPTIONS:
         for key in (*_OPTION_ONLY, *(() if row.kind == "future" else ("expiry",))):
             if given[key] is not None:
                 yield Problem(key, f'a {row.kind} has none; remove it or correct "kind"')
         if row.mark == 0:
             yield Problem("mark", "expected a number greater than 0, or null where it is unknown, got 0")
     if row.kind != "perpetual" and row.funding is not None:
-        article = "an" if row.kind == "option" else "a"
         yield Problem("funding", f'{article} {row.kind} pays none; remove it or correct "kind"')
     if row.inverse and row.kind not in ("perpetual", "future"):
         yield Problem("inverse", f"only a perpetual or a future can be inverse, and this is {row.kind}; remove it or correct the kind")
+    if row.kind == "outcome" and row.settle == row.coin:
+        yield Problem("settle", f"an outcome pays 1 of a stablecoin, and this is its coin {masked(row.settle)}; name the stablecoin")
+    if row.kind == "outcome" and row.mark is not None and row.mark > 1:
+        yield Problem("mark", f"expected the price of one contract, from 0 to 1, got {row.mark:g}")
     bounds = [bound for bound, _, _ in row.tiers]
     if bounds and (bounds[0] != 0 or any(bound >= above for bound, above in pairwise(bounds))):
         yield Problem("tiers", f"expected lower bounds that start at 0 and increase, got {', '.join(f'{bound:g}' for bound in bounds)}")

@@ -8,15 +8,21 @@ from typing import Any
 
 from config.errors import masked
 from connectors.events import FeedState, KeyState
+from connectors.model import ListedPosition, OutcomeMarket, PositionSide
 from monitor.alerts.policy import AlertState, Notification
 from monitor.alerts.text import render
 from monitor.app import SECOND_NS, Application
-from monitor.desk import DeskView
 from monitor.funding import FundingRow, PoolFunding, next_funding
+from monitor.live.outcomes import YES, OutcomeHolding, digital_legs
+from monitor.live.portfolios import PortfolioFigures
+from monitor.live.view import PortfolioView
+from monitor.margin.deribit import VENUE as DERIBIT
+from monitor.margin.deribit import DeribitAccount
 from monitor.margin.result import Failure, PoolResult
 from monitor.pool_arrays import Scope
 from monitor.report.plain import plain
-from monitor.report.venue_sections import view_document
+from monitor.report.venue_sections import level_label, view_document
+from monitor.resolvers.resolvers import Resolvers
 
 VERSION = 1
 
@@ -34,7 +40,8 @@ def status(app: Application) -> dict[str, Any]:
         "unready": unready,
         "started_ms": app.started_ms,
         "pools": [pool_document(result, funding.get(result.scope)) for result in results],
-        "portfolios": [_portfolio(view) for view in app.desk_views],
+        "portfolios": _portfolios(app),
+        "market": _market(app),
         "alerts": [_alert(app, state) for state in app.policy.firing()],
         "feeds": [_feed(state, now_ns) for state in app.book.freshness.feeds.values()],
         "connectors": [{"venue": connector.venue, **connector.describe()} for connector in app.connectors],
@@ -111,6 +118,8 @@ def _positions(app: Application, funding: Mapping[Scope, PoolFunding]) -> dict[t
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for index, spec in engine.arrays.specs.items():
         scope = engine.arrays.scopes[index]
+        if scope[0] == DERIBIT:
+            continue
         paid = {(row.instrument, row.side): row for row in funding[scope].rows} if scope in funding else {}
         told = app.book.adl.get(scope[:2])
         for leg in spec.legs:
@@ -129,7 +138,25 @@ def _positions(app: Application, funding: Mapping[Scope, PoolFunding]) -> dict[t
                 "funding": _payment(paid.get((leg.instrument, leg.side))),
             }
             found.setdefault(scope[:2], []).append(row)
+    for key, entry in app.book.accounts.items():
+        if isinstance(entry.method, DeribitAccount) and entry.method.state is not None:
+            found[key] = [_listed_position(held) for held in entry.method.state.positions]
     return found
+
+
+def _listed_position(held: ListedPosition) -> dict[str, Any]:
+    # its pools move with indices, and carry no positions of their own; the venue's greeks are of its last frame
+    return {
+        "pool": None,
+        "instrument": held.instrument,
+        "side": PositionSide.BOTH.value,
+        "quantity": held.quantity,
+        "mark": _number(held.mark),
+        "average_price": _number(held.average_price),
+        "delta": _number(held.delta),
+        "gamma": _number(held.gamma),
+        "vega": _number(held.vega),
+    }
 
 
 def _collateral(app: Application, venue: str, account: str) -> list[dict[str, Any]]:
@@ -237,23 +264,65 @@ def notification_document(app: Application, notification: Notification) -> dict[
     }
 
 
-def _portfolio(view: DeskView) -> dict[str, Any]:
-    result = view.result
-    figures = ("equity", "maintenance_margin", "initial_margin", "margin_ratio", "excess")
+def _portfolios(app: Application) -> list[dict[str, Any]]:
+    views = {view.portfolio: view for view in app.portfolio_views}
+    return [_portfolio(figures, views.get(figures.portfolio), app.portfolios.as_of_ms) for figures in app.portfolios.figures()]
+
+
+def _portfolio(figures: PortfolioFigures, view: PortfolioView | None, as_of_ms: int) -> dict[str, Any]:
+    # the figures are of the last tick, what the view adds is up to a second older
+    result = None if view is None else view.result
     found: dict[str, Any] = plain(
         {
-            "id": view.portfolio,
-            "as_of_ms": view.as_of_ms,
-            "status": "failed" if view.failures or result is None else "ok",
-            "failures": [_failure(failure) for failure in view.failures],
-            **{name: None if result is None else getattr(result, name) for name in figures},
-            "cross_maintenance_margin": view.cross_maintenance_margin,
-            "saving": view.saving,
-            "venues": None if view.venues is None else view_document(view.venues),
-            "not_to_be_relied_on": list(view.reasons),
+            "id": figures.portfolio,
+            "as_of_ms": as_of_ms,
+            "parameters": figures.parameters,
+            "status": "failed" if figures.failures else "ok",
+            "failures": [_failure(failure) for failure in figures.failures],
+            "level": None if figures.margin_ratio is None else level_label(figures.level),
+            "equity": figures.equity,
+            "maintenance_margin": figures.maintenance_margin,
+            "initial_margin": figures.initial_margin,
+            "margin_ratio": figures.margin_ratio,
+            "excess": None if figures.equity is None or figures.maintenance_margin is None else figures.equity - figures.maintenance_margin,
+            "cross_maintenance_margin": figures.cross_maintenance_margin,
+            "saving": figures.saving,
+            "families": None if result is None else result.families,
+            "provenance": None if view is None or view.provenance is None else view.provenance.value,
+            "doubts": [] if view is None else list(view.doubts),
+            "venues": None if view is None or view.venues is None else view_document(view.venues),
+            "not_to_be_relied_on": [] if view is None else list(view.reasons),
         }
     )
     return found
+
+
+def _market(app: Application) -> dict[str, Any]:
+    # Hyperliquid's outcomes as an indicator, beside what Deribit tells of the same coin
+    resolvers = app.portfolios.resolvers
+    rows = [
+        {
+            "coin": one.market.coin,
+            "expiry_ms": one.market.expiry_ms,
+            "lower": one.market.lower,
+            "upper": one.market.upper,
+            "probability": one.probability,
+            "volatility": one.volatility.value,
+            "error": one.error,
+            "age_s": one.volatility.age_s,
+            "options": _of_options(resolvers, one.market),
+        }
+        for one in resolvers.outcome_volatilities()
+    ]
+    found: dict[str, Any] = plain({"outcome_volatilities": rows})
+    return found
+
+
+def _of_options(resolvers: Resolvers, market: OutcomeMarket) -> dict[str, Any] | None:
+    # what options of the same coin say at the first bound of the outcome
+    (leg, *_) = digital_legs(OutcomeHolding(market, YES, 1.0))
+    found = resolvers.smile(leg.instrument)
+    return None if found is None else {"volatility": found.value, "provenance": found.provenance.value, "source": found.source}
 
 
 def _together(pools: list[dict[str, Any]]) -> str:

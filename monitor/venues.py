@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.accounts import AccountSettings
+from config.portfolios import WHOLE_BOOK
 from config.settings import Settings
 from connectors.aster.connector import AsterConnector
 from connectors.aster.settings import AgentKey, AsterAccountRef, AsterConfig, HmacKey
 from connectors.clock import Clock
+from connectors.deribit.connector import DeribitConnector
+from connectors.deribit.settings import DeribitAccountRef, DeribitConfig
 from connectors.events import Event
 from connectors.hyperliquid.connector import HyperliquidConnector
 from connectors.hyperliquid.rest import HyperliquidRest
@@ -21,6 +24,7 @@ from connectors.transport import AiohttpTransport, HttpTransport, WebSocketsTran
 from monitor.app import Connector, ConnectorFactory
 from monitor.margin.aster import VENUE as ASTER
 from monitor.margin.configured import aster_collateral
+from monitor.margin.deribit import VENUE as DERIBIT
 from monitor.margin.hyperliquid import VENUE as HYPERLIQUID
 
 PING_S = 20.0
@@ -113,6 +117,42 @@ def _credential(account: AccountSettings) -> AgentKey | HmacKey:
     return HmacKey(account.api_key.reveal(), account.api_secret.reveal())
 
 
+def deribit_config(settings: Settings) -> DeribitConfig:
+    """The connector's own configuration of the Deribit venue."""
+    venue = settings.venues.deribit
+    return DeribitConfig(
+        ws_url=venue.ws_endpoint,
+        coins=venue.coins,
+        heartbeat_s=venue.heartbeat_s,
+        chain_stale_s=venue.chain_stale_after_s,
+        linear_chain_stale_s=venue.linear_chain_stale_after_s,
+        index_stale_s=venue.index_stale_after_s,
+        summary_s=venue.summary_interval_s,
+        account_stale_s=3.0 * venue.summary_interval_s,
+    )
+
+
+def deribit_accounts(settings: Settings) -> list[DeribitAccountRef]:
+    """The configured Deribit accounts, with the keys to read them."""
+    found = []
+    for account in settings.accounts:
+        if account.venue == DERIBIT:
+            if account.client_id is None or account.client_secret is None:
+                raise RuntimeError(f"account {account.id} was never validated: it has no client")
+            client = account.client_id.reveal(), account.client_secret.reveal()
+            found.append(DeribitAccountRef(account.id, *client, account.allow_unsafe_key))
+    return found
+
+
+def needs_deribit(settings: Settings) -> bool:
+    """Whether Deribit is watched: as configured, else where an account is there, coins are named, or portfolios are listed."""
+    venue = settings.venues.deribit
+    if venue.enabled is not None:
+        return venue.enabled
+    is_listed = [portfolio.id for portfolio in settings.portfolios] != [WHOLE_BOOK]
+    return bool(venue.coins) or is_listed or any(account.venue == DERIBIT for account in settings.accounts)
+
+
 def connector_factory(settings: Settings, transports: Transports, clock: Clock) -> ConnectorFactory:
     """What `Application` builds its connectors with: one for each venue that has an account."""
 
@@ -125,6 +165,9 @@ def connector_factory(settings: Settings, transports: Transports, clock: Clock) 
             found.append(HyperliquidConnector(config, accounts, websocket=transports.websocket, **common))
         if ASTER in venues:
             found.append(AsterConnector(aster_config(settings), aster_accounts(settings), websocket=transports.pinging, **common))
+        if needs_deribit(settings):
+            streams = {name: value for name, value in common.items() if name != "http"}
+            found.append(DeribitConnector(deribit_config(settings), deribit_accounts(settings), websocket=transports.websocket, **streams))
         return found
 
     return build

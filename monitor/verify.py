@@ -53,6 +53,8 @@ class Row:
     move: float = 0.0
     tolerance: float = TOLERANCE
     """Relative difference up to which both are taken to say the same."""
+    least: float = 1.0
+    """The difference is relative to the venue's figure, but to no less than this: dust does not count."""
 
     @property
     def difference(self) -> float:

@@ -244,6 +244,43 @@ def parse_premium_index(answer: object, received_ns: int) -> MarkPrices:
     )
 
 
+def parse_turnover(answer: object, reference: Reference) -> tuple[dict[str, float], list[str]]:
+    """Turnover of the last 24 hours in the quote asset, by instrument, of a `ticker/24hr` answer for all symbols; and the places of the
+    rows that made no sense. Symbols that are not listed are left out.
+    """
+    where = "ticker/24hr"
+    volumes: dict[str, float] = {}
+    problems: list[str] = []
+    for value in sequence(answer, where):
+        try:
+            row = mapping(value, where)
+            listed = reference.instrument(text(row, "symbol", where))
+            if listed is not None:
+                volumes[listed.id] = number(row, "quoteVolume", where)
+        except WrongShape as problem:
+            problems.append(problem.detail)
+    return volumes, problems
+
+
+def parse_closes(answer: object, before_ms: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Closing times (ms) and prices of a `klines` answer, oldest first, without the candle that still ran at `before_ms`.
+
+    Raises WrongShape unless times rise and prices are positive.
+    """
+    where = "klines"
+    closed: list[tuple[int, float]] = []
+    for value in sequence(answer, where):
+        row = sequence(value, where)
+        if len(row) < 7:
+            raise WrongShape(where)
+        time_ms, close = whole(row[6], f"{where}.closeTime"), decimal(row[4], f"{where}.close")
+        if close <= 0.0 or (closed and time_ms <= closed[-1][0]):
+            raise WrongShape(f"{where}.close")
+        closed.append((time_ms, close))
+    known = [pair for pair in closed if pair[0] < before_ms]
+    return tuple(time_ms for time_ms, _ in known), tuple(close for _, close in known)
+
+
 def parse_server_time(answer: object) -> int:
     """The venue's time (ms) of a `time` answer."""
     return integer(mapping(answer, "time"), "serverTime", "time")

@@ -22,6 +22,7 @@ from connectors.aster.market import SharedMarket
 from connectors.aster.polling import Paces, paces
 from connectors.aster.protocol import MARK_STREAM, MarketProtocol
 from connectors.aster.reference import Reference
+from connectors.aster.resolving import Resolving
 from connectors.aster.rest import AccountRest, AsterRest
 from connectors.aster.settings import VENUE, AgentKey, AsterAccountRef, AsterConfig
 from connectors.aster.signing import Nonces, VenueClock, signer_of
@@ -80,6 +81,7 @@ class AsterConnector:
         self._market = MarketProtocol(self._shared, self.venue_clock, config.marks_stale_s, clock.monotonic_ns())
         self.market_session = self._market_session(websocket)
         self._venue = self._venue_tender()
+        self._resolving = self._resolving_loads()
         nonces = Nonces(self.venue_clock)
         self._turns = asyncio.Semaphore(MOST_WHOLE_READS)
         self._tenders = {ref.alias: self._tender(ref, nonces, websocket) for ref in checked(accounts)}
@@ -116,6 +118,10 @@ class AsterConnector:
         """Instruments whose marks the monitor wants, beside those that accounts hold and those that price collateral."""
         self._asked = frozenset(instruments)
         self._want()
+
+    def watch_coins(self, coins: Iterable[str]) -> None:
+        """Coins whose daily closes the monitor wants."""
+        self._resolving.watch_coins(coins)
 
     def set_priorities(self, ratios: Mapping[str, float]) -> None:
         """Margin ratio by account alias: those near their limit are read more often."""
@@ -185,6 +191,19 @@ class AsterConnector:
             failed=self._on_failed,
         )
 
+    def _resolving_loads(self) -> Resolving:
+        return Resolving(
+            self.config,
+            self.rest,
+            self._shared,
+            self.budget,
+            self.venue_clock,
+            clock=self._clock,
+            random=self._random,
+            emit=self._emit,
+            failed=self._on_failed,
+        )
+
     def _tender(self, ref: AsterAccountRef, nonces: Nonces, websocket: WebSocketTransport) -> AccountTender:
         config = self.config
         try:
@@ -214,6 +233,7 @@ class AsterConnector:
             group.create_task(self._ticker())
             group.create_task(self._venue.run())
             group.create_task(self.market_session.run())
+            group.create_task(self._resolving.run())
             for tender in self._tenders.values():
                 group.create_task(tender.run())
 
@@ -260,6 +280,7 @@ class AsterConnector:
         return admitted if admitted or all(account.checked for account in self._accounts) else None
 
     def _on_loaded(self) -> None:
+        self._resolving.begin()
         for tender in self._tenders.values():
             tender.begin()
 

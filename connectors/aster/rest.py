@@ -22,12 +22,14 @@ from connectors.aster.answers import (
     parse_account,
     parse_adl,
     parse_agents,
+    parse_closes,
     parse_flag,
     parse_listen_key,
     parse_orders,
     parse_premium_index,
     parse_server_time,
     parse_sub_accounts,
+    parse_turnover,
     with_position_risk,
 )
 from connectors.aster.errors import AddressBanned, ClockRefused, CredentialError, ForbiddenRequest, TornRead, WebPage, refusal
@@ -46,8 +48,13 @@ PUBLIC: Mapping[str, int] = {
     "/fapi/v3/exchangeInfo": 1,
     "/fapi/v3/premiumIndex": 10,
     "/fapi/v3/fundingInfo": 1,
+    "/fapi/v3/ticker/24hr": 40,
+    "/fapi/v3/klines": 1,
 }
-"""Public reads and their weights (venue notes 1.2 and 4; without `symbol`)."""
+"""Public reads and their weights (venue notes 1.2 and 4, the venue's "market data endpoints").
+
+Of all symbols, klines of one symbol and fewer than 100.
+"""
 
 V3: Mapping[tuple[str, str], int] = {
     ("GET", "/fapi/v3/accountWithJoinMargin"): 5,
@@ -134,6 +141,16 @@ class AsterRest:
         """Marks and indices of all symbols."""
         answer = await self.public("/fapi/v3/premiumIndex")
         return parse_premium_index(answer, self._clock.monotonic_ns())
+
+    async def turnover(self, reference: Reference) -> tuple[dict[str, float], list[str]]:
+        """Turnover of the last 24 hours of all symbols by instrument, and what of the answer made no sense (weight 40)."""
+        return parse_turnover(await self.public("/fapi/v3/ticker/24hr"), reference)
+
+    async def daily_closes(self, symbol: str, days: int, now_ms: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Closing times (ms) and prices of a symbol's last days before `now_ms`, without the running one; fewer than 99."""
+        params = [("symbol", symbol), ("interval", "1d"), ("limit", str(days + 1))]
+        times, closes = parse_closes(await self.public("/fapi/v3/klines", params), now_ms)
+        return times[-days:], closes[-days:]
 
     async def spend(self, weight: int) -> None:
         """Spend request weight, waiting for it in turn."""

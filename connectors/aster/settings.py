@@ -66,6 +66,7 @@ class AsterConfig:
     modes_s: float = 3600.0
     key_check_s: float = 3600.0
     reference_s: float = 3600.0
+    turnover_s: float = 300.0
     clock_s: float = 240.0
     listen_key_s: float = 1800.0
     rotate_after_s: tuple[float, float] = (82_800.0, 86_040.0)

@@ -23,6 +23,7 @@ from connectors.events import (
     Fill,
     ModeReport,
     SectionsSnapshot,
+    VenueStatus,
     WalletSnapshot,
 )
 from connectors.hyperliquid.accounts import PORTFOLIO_MARGIN, AccountState
@@ -32,6 +33,7 @@ from connectors.hyperliquid.polling import WALLET_FEED, PolledFeeds
 from connectors.hyperliquid.protocol import HyperliquidProtocol
 from connectors.hyperliquid.push import PushSlots
 from connectors.hyperliquid.reference import VENUE, Reference, dex_of
+from connectors.hyperliquid.resolving import Resolving
 from connectors.hyperliquid.rest import HyperliquidRest
 from connectors.hyperliquid.settings import AccountRef, HyperliquidConfig
 from connectors.hyperliquid.tender import AccountTender
@@ -79,12 +81,13 @@ class HyperliquidConnector:
         self._asked: frozenset[str] = frozenset()
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
+        self._polled = PolledFeeds(config)
+        self._resolving = self._resolving_loads()
         memory = Memory()
         self._market = self._protocol(memory)
         self._pushed = self._protocol(memory, on_full=self._venue_is_full)
         self.market_session = self._session("hyperliquid market", self._market, websocket)
         self.account_session = self._session("hyperliquid accounts", self._pushed, websocket, self._resync_pushed)
-        self._polled = PolledFeeds(config)
         self._slots = PushSlots(config, self.budget, self._pushed, self.account_session, self._polled)
         self._venue = self._venue_tender()
         self._tenders = {account.alias: self._tender(account) for account in self._accounts.values()}
@@ -96,6 +99,7 @@ class HyperliquidConnector:
             CashFlow: self._on_cash_flow,
             AccountChanged: self._on_change,
             FeedState: self._on_feed_state,
+            VenueStatus: self._on_status,
         }
 
     # -- for the monitor ------------------------------------------------------------------------------------------------
@@ -130,6 +134,10 @@ class HyperliquidConnector:
         self._asked = frozenset(instruments)
         self._want()
 
+    def watch_coins(self, coins: Iterable[str]) -> None:
+        """Coins whose daily closes, and whose outcome markets' mids, the monitor wants."""
+        self._resolving.watch_coins(coins)
+
     def set_priorities(self, ratios: Mapping[str, float]) -> None:
         """Margin ratio by account alias: the highest ones are pushed, the others polled."""
         self._slots.ratios = dict(ratios)
@@ -161,6 +169,7 @@ class HyperliquidConnector:
             "reference_stale": self._shared.stale,
             "instruments": len(self.reference.instruments),
             "wanted": len(self._shared.wanted),
+            "outcomes": len(self._resolving.outcomes.markets),
         }
 
     # -- composition ----------------------------------------------------------------------------------------------------
@@ -172,6 +181,7 @@ class HyperliquidConnector:
             self.config.limits,
             heartbeat_interval_s=self.config.ping_interval_s,
             pong_timeout_s=self.config.pong_timeout_s,
+            outcomes=self._resolving.outcomes if on_full is None else None,
             on_full=on_full,
         )
 
@@ -226,6 +236,20 @@ class HyperliquidConnector:
             has_portfolio_margin=self._has_portfolio_margin,
         )
 
+    def _resolving_loads(self) -> Resolving:
+        return Resolving(
+            self.config,
+            self.rest,
+            self._shared,
+            self._polled,
+            self.budget,
+            clock=self._clock,
+            random=self._random,
+            emit=self._emit,
+            tell_polled=self._tell_polled,
+            failed=self._on_failed,
+        )
+
     def _poll_period_s(self) -> float:
         return self._polled.period_s(self._accounts.values(), self.budget)
 
@@ -242,6 +266,7 @@ class HyperliquidConnector:
     async def _all_tasks(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.market_session.run())
+            group.create_task(self._resolving.run())
             if self._accounts:
                 group.create_task(self.account_session.run())
             for tender in self._tenders.values():
@@ -269,7 +294,13 @@ class HyperliquidConnector:
             self._polled.tick(self._accounts.values(), self._poll_period_s(), now_ns)
             self._tell_polled()
             self._venue.notice()
+            self._resolving.tick()
+            self._watch_mids(now_ns)
             await self._clock.sleep(TICK_S)
+
+    def _watch_mids(self, now_ns: int) -> None:
+        held = set[str]().union(*(account.assets for account in self._accounts.values()))
+        self._market.watch_mids(now_ns, wanted=self._resolving.wants_mids(held))
 
     def _tell_polled(self) -> None:
         changes = self._polled.changes(self._clock.monotonic_ns())
@@ -310,6 +341,10 @@ class HyperliquidConnector:
         account.note_wallet(event.wallet)
         if account.assets != before:
             self._want()
+        return True
+
+    def _on_status(self, event: VenueStatus) -> bool:
+        self._resolving.venue_ahead_ms = event.time_ms - self._clock.time_ms()
         return True
 
     def _on_mode(self, event: ModeReport) -> bool:

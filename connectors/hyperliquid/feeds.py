@@ -28,7 +28,8 @@ class Subscription:
     `feed` is our name (the venue's type, with the dex or coin where there are several), `account` an alias or None for a
     market feed, `request` the venue's subscription object with any address in lower case. `limit_s` is the longest normal
     silence (None: event-like). `probe_after_s`: after so much silence subscribe again to be sent the state. `events_only`:
-    the acknowledgement proves it alive, there may be nothing to send.
+    the acknowledgement proves it alive, there may be nothing to send. `optional`: no figure needs it, so its silence is no reason
+    for a new connection.
     """
 
     feed: str
@@ -37,6 +38,7 @@ class Subscription:
     limit_s: float | None = None
     probe_after_s: float | None = None
     events_only: bool = False
+    optional: bool = False
 
     @property
     def key(self) -> FeedKey:
@@ -253,7 +255,8 @@ class FeedSet:
         return state
 
     def _register(self, subscription: Subscription, now_ns: int) -> None:
-        self._clocks[subscription.key] = self._board.register(*subscription.key, subscription.limit_s, now_ns)
+        clock = self._board.register(*subscription.key, subscription.limit_s, now_ns, optional=subscription.optional)
+        self._clocks[subscription.key] = clock
 
     def _send(self, subscription: Subscription, now_ns: int) -> None:
         self._queue.append(subscription.frame("subscribe"))

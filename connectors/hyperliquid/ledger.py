@@ -6,12 +6,14 @@ inside the stated amount, the reading that credits less is taken: the next accou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import copysign
+from typing import Any
 
-from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation
-from connectors.fields import Obj, decimal, flag, integer, mapping, number, optional_number, sequence, text
+from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation, ParseError
+from connectors.fields import Obj, WrongShape, decimal, flag, integer, mapping, number, optional_number, sequence, text
+from connectors.hyperliquid.memory import LogMemory
 from connectors.hyperliquid.messages import side_sign
 from connectors.hyperliquid.reference import MAIN_DEX, VENUE, Reference, dex_of, instrument_id, is_perpetual
 
@@ -50,6 +52,25 @@ class Entry:
 
     key: str
     events: tuple[Event, ...]
+
+
+def read_rows(
+    feed: str, rows: Iterable[Any], parse: Callable[[object, Context], Entry], context: Context, log: LogMemory
+) -> Iterator[Event]:
+    """The events of those rows of a log that were not seen before."""
+    bad: WrongShape | None = None
+    for row in rows:
+        try:
+            entry = parse(row, context)
+        except WrongShape as problem:
+            bad = problem
+            continue
+        if log.is_new(entry.key):
+            yield from entry.events
+    if bad is not None:
+        # A row that makes no sense must not hide the others; what it did is found out by a refetch.
+        yield ParseError(VENUE, feed, bad.kind, context.received_ns, bad.detail)
+        yield context.changed("a row that makes no sense")
 
 
 def parse_fill(value: object, context: Context) -> Entry:

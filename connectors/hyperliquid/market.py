@@ -17,9 +17,12 @@ from typing import Any
 import orjson
 
 from connectors.events import MarkPrices, SpotPrices
-from connectors.fields import WrongShape, decimal, mapping, pairs, sequence
+from connectors.fields import WrongShape, decimal, mapping, optional_number, pairs, sequence
 from connectors.hyperliquid.reference import VENUE, Reference
 from connectors.hyperliquid.subscriptions import ASSET_CONTEXTS, FAST_CONTEXTS
+
+VOLUMES_S = 60.0
+"""Turnover of the last day is in every frame of contexts; each instrument's is told so often (seconds)."""
 
 _MOST_INFLATED_BYTES = 32 * 1024 * 1024
 
@@ -94,9 +97,13 @@ class SharedReference:
 
 @dataclass(slots=True)
 class MarketReading:
-    """What a frame of contexts says: the event (None: nothing wanted in it) and the parts that made no sense, as (kind, detail)."""
+    """What a frame of contexts says: the event (None: nothing wanted in it) and the parts that made no sense, as (kind, detail).
+
+    `volumes` is the turnover of the last day by instrument, of those whose turn it is.
+    """
 
     marks: MarkPrices | None = None
+    volumes: dict[str, float] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -108,6 +115,8 @@ class MarketFeeds:
         self._contexts: dict[str, tuple[float, float]] = {}
         self._fast: dict[str, Any] = {}
         self._fast_plan: MarketPlan | None = None
+        self._volumes_told: set[str] = set()
+        self._volumes_ns = 0
 
     def opened(self) -> None:
         """A new connection: the merged delta map is void."""
@@ -118,6 +127,8 @@ class MarketFeeds:
         reading = MarketReading()
         event = MarkPrices(VENUE, ASSET_CONTEXTS, now_ns, [], [], [], [])
         plan, seen = self._shared.plan, set()
+        if now_ns - self._volumes_ns >= VOLUMES_S * 1e9:
+            self._volumes_told, self._volumes_ns = set(), now_ns
         for dex, rows in pairs(mapping(data, "data").get("ctxs"), "ctxs"):
             if not isinstance(dex, str):
                 raise WrongShape("ctxs.dex")
@@ -130,6 +141,8 @@ class MarketFeeds:
                 continue
             for index, name in picks:
                 self._context(event, name, contexts[index], reading)
+                if name not in self._volumes_told:
+                    self._volume(name, contexts[index], reading)
         for dex, (_, picks) in plan.rows.items():
             if picks and dex not in seen:
                 reading.problems.append(("missing_dex", f"no contexts of dex {dex!r}"))
@@ -161,6 +174,15 @@ class MarketFeeds:
         event.marks.append(mark)
         event.indices.append(index)
         event.funding.append(funding)
+
+    def _volume(self, name: str, context: Any, reading: MarketReading) -> None:
+        self._volumes_told.add(name)
+        try:
+            volume = optional_number(mapping(context, "ctx"), "dayNtlVlm", "ctx")
+            if volume is not None:
+                reading.volumes[name] = volume
+        except WrongShape as problem:
+            reading.problems.append((problem.kind, f"{name}: {problem.detail}"))
 
     def fast_contexts(self, data: object, now_ns: int) -> tuple[MarkPrices | None, SpotPrices | None]:
         """A `fastAssetCtxs` frame, merged into what this connection told before. After `WrongShape` the map is void: subscribe again."""

@@ -117,6 +117,23 @@ def parse_contexts(value: object, received_ns: int) -> MarkPrices:
     return told
 
 
+def parse_candles(value: object, before_ms: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Closing times and prices of a `candleSnapshot` answer, oldest first, without the candle that still ran at `before_ms`.
+
+    Times are the venue's ms, prices those of its own contract unit. Raises WrongShape unless times rise and prices are positive.
+    """
+    where = "candleSnapshot"
+    rows = [mapping(row, where) for row in sequence(value, where)]
+    closed = sorted((integer(row, "T", where), number(row, "c", where)) for row in rows)
+    closed = [(time_ms, close) for time_ms, close in closed if time_ms < before_ms]
+    times = tuple(time_ms for time_ms, _ in closed)
+    if len(set(times)) != len(times):
+        raise WrongShape(f"{where}.T")
+    if any(close <= 0.0 for _, close in closed):
+        raise WrongShape(f"{where}.c")
+    return times, tuple(close for _, close in closed)
+
+
 def parse_wallet(value: object, *, complete: bool) -> Wallet:
     """The spot wallet from a `spotClearinghouseState` object (`complete`) or the inside of a `spotState` frame (not).
 

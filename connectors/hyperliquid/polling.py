@@ -20,6 +20,7 @@ REFERENCE_FEED = "reference"
 STATUS_FEED = "exchangeStatus"
 RESERVES_FEED = "allBorrowLendReserveStates"
 WALLET_FEED = "spotClearinghouseState"
+OUTCOMES_FEED = "outcomeMeta"
 
 FeedKey = tuple[str, str | None]
 
@@ -42,6 +43,7 @@ class PolledFeeds:
         """Expect everything that is polled from the start."""
         self.expect(REFERENCE_FEED, self._config.reference_interval_s, now_ns)
         self.expect(STATUS_FEED, self._config.status_poll_s, now_ns)
+        self.expect(OUTCOMES_FEED, self._config.outcomes_interval_s, now_ns)
         for account in accounts:
             self.add(account, now_ns)
 

@@ -7,7 +7,7 @@ A wrong message is a `ParseError` event, never an exception, and does not count 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -19,9 +19,11 @@ from connectors.events import (
     Liquidation,
     ModeReport,
     OrdersSnapshot,
+    OutcomePrices,
     ParseError,
     SectionsSnapshot,
     Source,
+    Volumes,
     WalletSnapshot,
 )
 from connectors.fields import Obj, WrongShape, mapping, sequence, text
@@ -34,20 +36,25 @@ from connectors.hyperliquid.ledger import (
     parse_funding,
     parse_ledger_update,
     parse_liquidation_event,
+    read_rows,
 )
 from connectors.hyperliquid.market import MarketFeeds, SharedReference
-from connectors.hyperliquid.memory import LogMemory, Memory
+from connectors.hyperliquid.memory import Memory
 from connectors.hyperliquid.messages import DEFAULT_MODE, parse_orders, parse_section, parse_sections, parse_wallet
+from connectors.hyperliquid.outcomes import OutcomeBook, outcome_events
 from connectors.hyperliquid.reference import VENUE
 from connectors.hyperliquid.settings import FeedLimits
 from connectors.hyperliquid.subscriptions import (
+    ALL_MIDS,
     ASSET_CONTEXTS,
     CLEARINGHOUSE,
     FAST_CONTEXTS,
+    OUTCOME_UPDATES,
     SPOT_STATE,
     WEB_DATA,
     account_subscriptions,
     market_subscriptions,
+    mids_subscriptions,
     orders_feed,
     orders_subscriptions,
     spot_feed,
@@ -68,8 +75,8 @@ _RowParser = Callable[[object, Context], Entry]
 class HyperliquidProtocol:
     """Frames of one connection. Implements `connectors.session.SessionProtocol`.
 
-    `on_full` is called with an alias when the venue refuses to track one more account; its feeds are down until the caller
-    unwatches it.
+    `outcomes` are the price outcomes that frames change and whose mids they tell. `on_full` is called with an alias when the venue
+    refuses to track one more account; its feeds are down until the caller unwatches it.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class HyperliquidProtocol:
         *,
         heartbeat_interval_s: float = 20.0,
         pong_timeout_s: float = 10.0,
+        outcomes: OutcomeBook | None = None,
         on_full: Callable[[str], None] | None = None,
     ) -> None:
         self.heartbeat_interval_s = heartbeat_interval_s
@@ -90,6 +98,7 @@ class HyperliquidProtocol:
         self._on_full = on_full
         self._feeds = FeedSet(limits.acknowledgement)
         self._market = MarketFeeds(shared)
+        self._outcomes = outcomes or OutcomeBook()
         self._accounts: dict[str, Watched] = {}
         self._modes: dict[str, str] = {}
         self._periodic: dict[str, int] = {}
@@ -102,6 +111,8 @@ class HyperliquidProtocol:
             ASSET_CONTEXTS: self._asset_contexts,
             FAST_CONTEXTS: self._fast_contexts,
             "activeSpotAssetCtx": self._spot_context,
+            ALL_MIDS: self._mids,
+            OUTCOME_UPDATES: self._outcome_updates,
             CLEARINGHOUSE: self._all_sections,
             "clearinghouseState": self._one_section,
             SPOT_STATE: self._wallet,
@@ -123,6 +134,10 @@ class HyperliquidProtocol:
     def watch_spot(self, symbols: Iterable[str], now_ns: int) -> None:
         """Desire the context feeds of exactly these spot pairs."""
         self._desire(None, spot_feed(""), spot_subscriptions(symbols, self._limits), now_ns)
+
+    def watch_mids(self, now_ns: int, *, wanted: bool) -> None:
+        """Desire the mids of outcome sides, or desire them no longer."""
+        self._desire(None, ALL_MIDS, mids_subscriptions(self._limits) if wanted else [], now_ns)
 
     def watch(self, account: Watched, dexs: Iterable[str], now_ns: int) -> None:
         """Desire the feeds of an account, with the orders of the first dex and of `dexs`."""
@@ -184,6 +199,7 @@ class HyperliquidProtocol:
         self._ping_ns = None
         self._modes.clear()
         self._market.opened()
+        self._outcomes.missed = True
         return self._feeds.opened(now_ns)
 
     def closed(self, now_ns: int, reason: str) -> list[Event]:
@@ -281,6 +297,8 @@ class HyperliquidProtocol:
     def _asset_contexts(self, data: Any, now_ns: int) -> list[Event]:
         reading = self._market.asset_contexts(data, now_ns)
         events: list[Event] = [] if reading.marks is None else [reading.marks]
+        if reading.volumes:
+            events.append(Volumes(VENUE, ASSET_CONTEXTS, now_ns, reading.volumes))
         events += [ParseError(VENUE, ASSET_CONTEXTS, kind, now_ns, detail) for kind, detail in reading.problems]
         return self._heard(ASSET_CONTEXTS, None, now_ns, events)
 
@@ -295,6 +313,16 @@ class HyperliquidProtocol:
     def _spot_context(self, data: Any, now_ns: int) -> list[Event]:
         pair, prices = self._market.spot_context(data, now_ns)
         return self._heard(spot_feed(pair), None, now_ns, [] if prices is None else [prices])
+
+    def _mids(self, data: Any, now_ns: int) -> list[Event]:
+        prices, problems = self._outcomes.mids(data)
+        events: list[Event] = [OutcomePrices(VENUE, ALL_MIDS, now_ns, prices)] if prices else []
+        events += [ParseError(VENUE, ALL_MIDS, "wrong_shape", now_ns, problem) for problem in problems]
+        return self._heard(ALL_MIDS, None, now_ns, events)
+
+    def _outcome_updates(self, data: Any, now_ns: int) -> list[Event]:
+        events = outcome_events(self._outcomes, self._outcomes.change(data), OUTCOME_UPDATES, now_ns)
+        return self._heard(OUTCOME_UPDATES, None, now_ns, events)
 
     # -- account state --------------------------------------------------------------------------------------------------
 
@@ -380,26 +408,11 @@ class HyperliquidProtocol:
         # What happened before we ever looked is part of the state we fetch; it neither pages nor asks for a refetch.
         history = snapshot and not log.primed
         events: list[Event] = []
-        for event in self._read(feed, rows, parse, context, log):
+        for event in read_rows(feed, rows, parse, context, log):
             if not (history and isinstance(event, (AccountChanged, Liquidation))):
                 events.append(event)
         log.primed = log.primed or snapshot
         return self._heard(feed, account.alias, now_ns, events)
-
-    def _read(self, feed: str, rows: list[Any], parse: _RowParser, context: Context, log: LogMemory) -> Iterator[Event]:
-        bad: WrongShape | None = None
-        for row in rows:
-            try:
-                entry = parse(row, context)
-            except WrongShape as problem:
-                bad = problem
-                continue
-            if log.is_new(entry.key):
-                yield from entry.events
-        if bad is not None:
-            # A row that makes no sense must not hide the others; what it did is found out by a refetch.
-            yield ParseError(VENUE, feed, bad.kind, context.received_ns, bad.detail)
-            yield context.changed("a row that makes no sense")
 
     def _user_events(self, data: Any, now_ns: int) -> list[Event]:
         frame = mapping(data, "data")

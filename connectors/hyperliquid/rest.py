@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from connectors.clock import Clock, within
+from connectors.daily import DAY_MS
 from connectors.errors import HttpError, ProtocolError, RateLimited
 from connectors.events import BorrowReserve, MarkPrices
 from connectors.fields import WrongShape, mapping, sequence, text
@@ -20,6 +21,7 @@ from connectors.hyperliquid.messages import (
     SubAccount,
     UserRole,
     Vault,
+    parse_candles,
     parse_contexts,
     parse_mode,
     parse_orders,
@@ -37,8 +39,11 @@ from connectors.ratelimit import Budget
 from connectors.transport import HttpTransport
 
 DEFAULT_WEIGHT = 20
-WEIGHTS = {"clearinghouseState": 2, "spotClearinghouseState": 2, "exchangeStatus": 2, "userRole": 60}
-"""Weight per request type where it is not `DEFAULT_WEIGHT` (the venue's "rate limits" page)."""
+WEIGHTS = {"clearinghouseState": 2, "spotClearinghouseState": 2, "exchangeStatus": 2, "userRole": 60, "candleSnapshot": 21}
+"""Weight per request type where it is not `DEFAULT_WEIGHT` (the venue's "rate limits" page).
+
+Candles cost 20 and 1 for each 60 rows, of which we ask for fewer.
+"""
 
 _MOST_TABLES = 5
 """Margin tables asked for one by one at a time: each costs 20."""
@@ -158,6 +163,16 @@ class HyperliquidRest:
     async def all_borrow_lend_reserve_states(self, reference: Reference) -> tuple[BorrowReserve, ...]:
         """All lending pools: the only place where the borrow oracle prices are published."""
         return parse_reserves(await self.info("allBorrowLendReserveStates"), reference)
+
+    async def outcome_meta(self) -> Any:
+        """All outcomes and questions, for `outcomes.OutcomeBook`."""
+        return await self.info("outcomeMeta")
+
+    async def daily_closes(self, coin: str, days: int, now_ms: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Closing times (ms) and prices of a perpetual's last days before `now_ms`, without the running one; fewer than 60."""
+        request = {"coin": coin, "interval": "1d", "startTime": now_ms - (days + 1) * DAY_MS, "endTime": now_ms}
+        times, closes = parse_candles(await self.info("candleSnapshot", req=request), now_ms)
+        return times[-days:], closes[-days:]
 
     async def exchange_status(self) -> VenueClock:
         """The venue's clock and special statuses."""

@@ -28,6 +28,7 @@ class FeedLimits:
     asset_contexts: float = 15.0
     fast_contexts: float = 15.0
     spot_contexts: float = 150.0
+    mids: float = 60.0
     clearinghouse: float = 20.0
     spot_state: float = 60.0
     spot_state_periodic: float = 20.0
@@ -40,7 +41,7 @@ class HyperliquidConfig:
     """Settings of one Hyperliquid network. Periods and limits in seconds; `*_limit` are the venue's own, per address.
 
     `ip_budget_share` of every limit is used at most: trading bots share the address. `spot_assets` are priced even when no
-    wallet holds them.
+    wallet holds them. `watched_coins` count until `watch_coins` says others.
     """
 
     rest_url: str
@@ -52,6 +53,7 @@ class HyperliquidConfig:
     pm_poll_s: float = 10.0
     status_poll_s: float = 60.0
     reference_interval_s: float = 600.0
+    outcomes_interval_s: float = 600.0
     refresh_debounce_s: float = 1.0
     request_timeout_s: float = 10.0
     ping_interval_s: float = 20.0
@@ -60,6 +62,7 @@ class HyperliquidConfig:
     swap_interval_s: float = 30.0
     use_fast_contexts: bool = True
     spot_assets: tuple[str, ...] = ("HYPE", "UBTC", "UETH", "USOL")
+    watched_coins: tuple[str, ...] = ("BTC", "ETH", "SOL", "HYPE")
     limits: FeedLimits = FeedLimits()
     weight_limit: int = 1200
     users_limit: int = 10

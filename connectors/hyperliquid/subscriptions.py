@@ -14,6 +14,8 @@ FAST_CONTEXTS = "fastAssetCtxs"
 CLEARINGHOUSE = "allDexsClearinghouseState"
 SPOT_STATE = "spotState"
 WEB_DATA = "webData3"
+ALL_MIDS = "allMids"
+OUTCOME_UPDATES = "outcomeMetaUpdates"
 STATE_FEEDS = (CLEARINGHOUSE, SPOT_STATE)
 EVENT_FEEDS = ("userFills", "userEvents", "userFundings", "userNonFundingLedgerUpdates")
 
@@ -30,7 +32,10 @@ def orders_feed(dex: str) -> str:
 
 def market_subscriptions(limits: FeedLimits, *, fast: bool) -> list[Subscription]:
     """The whole-market feeds."""
-    found = [Subscription(ASSET_CONTEXTS, None, {"type": ASSET_CONTEXTS}, limits.asset_contexts)]
+    found = [
+        Subscription(ASSET_CONTEXTS, None, {"type": ASSET_CONTEXTS}, limits.asset_contexts),
+        Subscription(OUTCOME_UPDATES, None, {"type": OUTCOME_UPDATES}, events_only=True, optional=True),
+    ]
     if fast:
         found.append(Subscription(FAST_CONTEXTS, None, {"type": FAST_CONTEXTS}, limits.fast_contexts))
     return found
@@ -43,6 +48,11 @@ def spot_subscriptions(symbols: Iterable[str], limits: FeedLimits) -> list[Subsc
         Subscription(spot_feed(symbol), None, {"type": "activeAssetCtx", "coin": symbol}, limit_s + limits.answer, limit_s)
         for symbol in symbols
     ]
+
+
+def mids_subscriptions(limits: FeedLimits) -> list[Subscription]:
+    """Mids of the first dex, of spot pairs and of outcome sides. The feed costs no request weight, unlike asking for it."""
+    return [Subscription(ALL_MIDS, None, {"type": ALL_MIDS}, limits.mids, optional=True)]
 
 
 def account_subscriptions(account: Watched, limits: FeedLimits) -> list[Subscription]:

@@ -32,7 +32,8 @@ class Price:
 class AsterPrices:
     """Index, mark and funding rate by symbol; they move only with `reprice`, from a random sequence of their own.
 
-    `rows` maps a symbol to its prices, `collateral` an asset to its index in USD.
+    `rows` maps a symbol to its prices, `collateral` an asset to its index. Both are in the quote asset; where the scenario depegs
+    USDT, what is quoted in it costs the USD index divided by its price, and the venue goes on counting in USDT.
     """
 
     def __init__(self, market: Market, listing: AsterListing, seed: int) -> None:
@@ -58,7 +59,7 @@ class AsterPrices:
         self._print_collateral()
 
     def _print(self, symbol: Symbol, row: Price) -> None:
-        index = symbol.factor * self._market.index(symbol.underlying)
+        index = symbol.factor * self._index(symbol.underlying, symbol.margin_asset)
         row.index = round(index, 8)
         row.mark = round(index * (1.0 + row.basis), 8)
         row.settle = round(index * (1.0 + 0.5 * row.basis), 8)
@@ -67,4 +68,9 @@ class AsterPrices:
 
     def _print_collateral(self) -> None:
         for asset in self._listing.assets.values():
-            self.collateral[asset.name] = round(asset.factor * self._market.index(asset.underlying), 8) if asset.underlying else 1.0
+            index = self._index(asset.underlying, "USDT") if asset.underlying else 1.0
+            self.collateral[asset.name] = round(asset.factor * index, 8)
+
+    def _index(self, underlying: str, quote: str) -> float:
+        depegged = self._market.scenario == "depeg" and quote == "USDT"
+        return self._market.index(underlying) / (self._market.stablecoin(quote) if depegged else 1.0)

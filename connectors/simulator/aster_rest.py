@@ -15,6 +15,7 @@ from connectors.simulator.aster_catalogue import brackets, exchange_info, fundin
 from connectors.simulator.aster_exchange import Exchange
 from connectors.simulator.aster_faults import AsterFaults
 from connectors.simulator.aster_liquidation import adl_score
+from connectors.simulator.aster_statistics import Statistics, kline_weight
 from connectors.simulator.aster_streams import ListenKeys
 from connectors.simulator.aster_wire import Json, account_body, balance_rows, open_order, risk_rows
 from connectors.simulator.faults import Answer
@@ -30,12 +31,18 @@ _UNKNOWN_KEY = (-1125, "This listenKey does not exist.")
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """How a path is weighed (without and with a symbol), secured and answered."""
+    """How a path is weighed (without and with a symbol, or by its query), secured and answered."""
 
     weight: int
     with_symbol: int
     answer: Callable[[Account | None, Query], Any]
     security: Literal["public", "signed", "key"] = "signed"
+    weigh: Callable[[Query], int] | None = None
+
+    def cost(self, query: str) -> int:
+        if self.weigh is not None:
+            return self.weigh(dict(parse_qsl(query)))
+        return self.with_symbol if "symbol=" in query else self.weight
 
 
 class RateLimit:
@@ -94,6 +101,7 @@ class AsterApi:
         gate: Gate,
         faults: AsterFaults,
         limit: RateLimit,
+        statistics: Statistics,
         *,
         seconds: Callable[[], float],
         read_only_listen_keys: bool,
@@ -101,6 +109,7 @@ class AsterApi:
         omit_flat: bool,
     ) -> None:
         self._exchange, self._keys, self._gate, self._faults, self.limit = exchange, keys, gate, faults, limit
+        self._statistics = statistics
         self._seconds, self._read_only_keys, self._retry_after, self._omit_flat = seconds, read_only_listen_keys, retry_after, omit_flat
         self.requests: Counter[tuple[str, str]] = Counter()
         self.forbidden = 0
@@ -116,10 +125,10 @@ class AsterApi:
         if endpoint is None:
             self.forbidden += 1
             return self._json(404, {"code": -5000, "msg": f"Path {path}, Method {method} is invalid"})
-        status = self.limit.spend(endpoint.with_symbol if "symbol=" in query else endpoint.weight)
-        if status != 200:
-            return self._refuse(status)
         try:
+            status = self.limit.spend(endpoint.cost(query))
+            if status != 200:
+                return self._refuse(status)
             result = self._run(endpoint, path, query, body.decode(errors="replace"), {k.lower(): v for k, v in headers.items()})
         except Refused as refusal:
             return self._json(refusal.status, {"code": refusal.code, "msg": refusal.message})
@@ -162,16 +171,18 @@ class AsterApi:
         return row(query["symbol"]) if "symbol" in query else [row(name) for name in self._symbols(query)]
 
     def _public(self) -> dict[tuple[str, str], _Endpoint]:
-        exchange, symbols = self._exchange, self._exchange.listing.symbols
+        exchange, symbols, statistics = self._exchange, self._exchange.listing.symbols, self._statistics
         rows: dict[str, tuple[int, Callable[[Account | None, Query], Any]]] = {
             "ping": (1, lambda a, q: {}),
             "time": (1, lambda a, q: {"serverTime": exchange.clock()}),
             "exchangeInfo": (1, lambda a, q: exchange_info(exchange.listing, exchange.clock(), self.limit.limit)),
             "premiumIndex": (10, lambda a, q: self._each(q, lambda name: premium_index(exchange, name))),
             "fundingInfo": (1, lambda a, q: [funding_info(symbols[name], exchange.clock()) for name in self._symbols(q)]),
+            "ticker/24hr": (40, lambda a, q: self._each(q, statistics.ticker)),
+            "klines": (1, lambda a, q: statistics.klines(q)),
         }
         return {
-            ("GET", f"/fapi/{version}/{name}"): _Endpoint(weight, 1, answer, "public")
+            ("GET", f"/fapi/{version}/{name}"): _Endpoint(weight, 1, answer, "public", kline_weight if name == "klines" else None)
             for name, (weight, answer) in rows.items()
             for version in ("v1", "v3")
         }

@@ -15,8 +15,10 @@ from connectors.simulator.aster_listing import AsterListing
 from connectors.simulator.aster_makers import MakerDesk
 from connectors.simulator.aster_prices import AsterPrices
 from connectors.simulator.aster_rest import AsterApi, RateLimit
+from connectors.simulator.aster_statistics import Statistics
 from connectors.simulator.aster_streams import AsterClient, ListenKeys, StreamHub
 from connectors.simulator.aster_wire import Json, announcement, dumps, order_update, quantity
+from connectors.simulator.daily_history import DailyHistory
 from connectors.simulator.faults import Answer
 from connectors.simulator.market import Market
 
@@ -75,6 +77,7 @@ class AsterVenue:
         self.prices = AsterPrices(market, self.listing, seed)
         self.exchange = Exchange(self.listing, self.prices, plans, seed=seed, emit=self._emit, clock=self._clock, hour_s=funding_interval_s)
         self.exchange.on_forced = self._tell_forced
+        self.history = DailyHistory(market)
         self.keys = ListenKeys(self._seconds, life=listen_key_life_s, seed=seed)
         self.hub = StreamHub(self.faults, self._seconds, socket_life=socket_life_s)
         self.rest = AsterApi(
@@ -83,6 +86,7 @@ class AsterVenue:
             Gate(self.exchange.accounts.values(), self._clock, chain_id=chain_id),
             self.faults,
             RateLimit(weight_per_minute, self._seconds),
+            Statistics(self.exchange, self.history),
             seconds=self._seconds,
             read_only_listen_keys=read_only_listen_keys,
             retry_after=retry_after,
@@ -115,6 +119,7 @@ class AsterVenue:
     def follow(self) -> None:
         """Do what is due at the market's time, which somebody else moved: marks, transfers, trades, funding, liquidations."""
         now = self.market.time
+        self.history.follow()
         marks = self._marks.due(now)
         if marks:
             self.prices.reprice()

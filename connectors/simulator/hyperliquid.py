@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.simulator.faults import Faults
-from connectors.simulator.hyperliquid_accounts import AccountPlan, MakerPlan, Mode, PositionPlan, Transfer
+from connectors.simulator.hyperliquid_accounts import AccountPlan, MakerPlan, Mode, OutcomePlan, PositionPlan, Transfer
 from connectors.simulator.hyperliquid_desk import ADDRESSES, demo_desk
 from connectors.simulator.hyperliquid_exchange import Fees
 from connectors.simulator.hyperliquid_feeds import HyperliquidClient
@@ -24,6 +24,7 @@ __all__ = [
     "MakerPlan",
     "Market",
     "Mode",
+    "OutcomePlan",
     "PositionPlan",
     "Transfer",
     "demo_desk",

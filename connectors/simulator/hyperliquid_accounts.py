@@ -38,6 +38,16 @@ class PositionPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomePlan:
+    """Contracts of an outcome held, and paid for, from the start: side 0 (Yes) or 1 (No) of the first `kind` on a coin, at its mid."""
+
+    coin: str
+    size: float
+    side: int = 0
+    kind: Literal["daily", "template", "bucket"] = "daily"
+
+
+@dataclass(frozen=True, slots=True)
 class MakerPlan:
     """Quotes on one coin: mean fills a second, notional of a fill, and how far (coins) inventory may stray from its start."""
 
@@ -79,6 +89,7 @@ class AccountPlan:
     positions: Sequence[PositionPlan] = ()
     makers: Sequence[MakerPlan] = ()
     transfers: Sequence[Transfer] = ()
+    outcomes: Sequence[OutcomePlan] = ()
     role: Role = "user"
     master: str | None = None
     protocol_vault: bool = False
@@ -98,6 +109,14 @@ class Position:
     funding_all_time: float = 0.0
     funding_since_open: float = 0.0
     funding_since_change: float = 0.0
+
+
+@dataclass(slots=True)
+class OutcomeHolding:
+    """Contracts of one side of an outcome, and what they cost; they are prepaid, so no margin figure counts them."""
+
+    size: float = 0.0
+    cost: float = 0.0
 
 
 @dataclass(slots=True)
@@ -128,6 +147,7 @@ class Account:
         self.cost_basis: dict[int, float] = {}
         self.positions: dict[str, Position] = {}
         self.orders: dict[int, RestingOrder] = {}
+        self.outcomes: dict[int, OutcomeHolding] = {}
         self.ledger_total = 0.0
         self._tiers: dict[str, tuple[Tier, ...]] = {}
         if plan.role not in ("agent", "missing"):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connectors.simulator.faults import Faults
-from connectors.simulator.hyperliquid_accounts import AccountPlan, MakerPlan, PositionPlan, Transfer, TransferKind
+from connectors.simulator.hyperliquid_accounts import AccountPlan, MakerPlan, OutcomePlan, PositionPlan, Transfer, TransferKind
 from connectors.simulator.hyperliquid_listing import HYPE, UBTC, USDC, USDE
 from connectors.simulator.hyperliquid_venue import HyperliquidVenue
 from connectors.simulator.market import Market
@@ -104,7 +104,7 @@ def _atlas(squeeze: bool) -> AccountPlan:
 
 
 def _boreas() -> AccountPlan:
-    """The busy maker: small inventories in the majors."""
+    """The busy maker: small inventories in the majors, and a daily outcome on BTC."""
     return AccountPlan(
         ADDRESSES["boreas"],
         "boreas",
@@ -115,6 +115,7 @@ def _boreas() -> AccountPlan:
             MakerPlan("ETH", 6.0, 4_000.0, 60.0, 20),
             MakerPlan("SOL", 4.0, 2_000.0, 600.0, 20),
         ),
+        outcomes=(OutcomePlan("BTC", 4_000.0),),
     )
 
 
@@ -149,7 +150,7 @@ def _delphi() -> AccountPlan:
 
 
 def _electra() -> AccountPlan:
-    """Standard margin on three dexs, two collaterals."""
+    """Standard margin on three dexs, two collaterals, and a short-lived outcome that settles during the story."""
     return AccountPlan(
         ADDRESSES["electra"],
         "electra",
@@ -157,6 +158,7 @@ def _electra() -> AccountPlan:
         spot={USDC: 25_000.0},
         positions=(PositionPlan("SOL", 500.0, 10), PositionPlan("xyz:XYZ100", 90.0, 20), PositionPlan("hyna:BTC", 2.0, 20)),
         makers=(MakerPlan("xyz:XYZ100", 2.0, 3_000.0, 3.0, 20), MakerPlan("hyna:BTC", 1.0, 1_000.0, 0.2, 20)),
+        outcomes=(OutcomePlan("BTC", 500.0, kind="template"),),
     )
 
 

@@ -35,7 +35,7 @@ USER_FEEDS: dict[str, Json] = {
 }
 """Feeds of one user -> the options the venue's echo fills in."""
 
-MARKET_FEEDS = ("allMids", "allDexsAssetCtxs", "activeAssetCtx", "fastAssetCtxs")
+MARKET_FEEDS = ("allMids", "allDexsAssetCtxs", "activeAssetCtx", "fastAssetCtxs", "outcomeMetaUpdates")
 
 
 def dumps(value: Any) -> str:

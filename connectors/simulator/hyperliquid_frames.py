@@ -8,6 +8,7 @@ import zlib
 from connectors.simulator.hyperliquid_accounts import Account
 from connectors.simulator.hyperliquid_exchange import History
 from connectors.simulator.hyperliquid_feeds import dumps
+from connectors.simulator.hyperliquid_outcomes import OutcomeBoard
 from connectors.simulator.hyperliquid_wire import (
     Json,
     clearinghouse_state,
@@ -59,8 +60,8 @@ def account_data(feed: str, account: Account, log: History, dex: str) -> Json | 
 class MarketFrames:
     """Frames of the market feeds. A context is written once per change; fast contexts are differences from the last frame."""
 
-    def __init__(self, market: Market) -> None:
-        self._market = market
+    def __init__(self, market: Market, board: OutcomeBoard) -> None:
+        self._market, self._board = market, board
         self._written: dict[str, tuple[int, str]] = {}
         self._fast_sent = self._fast_rows()
 
@@ -71,7 +72,7 @@ class MarketFrames:
         if feed == "activeAssetCtx":
             return self._one_context(coin)
         if feed == "allMids":
-            return frame(feed, ({"dex": dex} if dex else {}) | {"mids": mids(self._market, dex)})
+            return frame(feed, ({"dex": dex} if dex else {}) | {"mids": mids(self._market, self._board, dex)})
         return frame(feed, deflate(self._fast_sent))
 
     def fast_update(self) -> str | None:

@@ -7,9 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from connectors.simulator.daily_history import DailyHistory
 from connectors.simulator.faults import Answer, Faults
 from connectors.simulator.hyperliquid_accounts import Account
+from connectors.simulator.hyperliquid_candles import candles
 from connectors.simulator.hyperliquid_exchange import ZERO_HASH, Exchange
+from connectors.simulator.hyperliquid_outcomes import OutcomeBoard
 from connectors.simulator.hyperliquid_wire import (
     ABSTRACTIONS,
     Json,
@@ -31,8 +34,7 @@ from connectors.simulator.hyperliquid_wire import (
 )
 
 _LIGHT = frozenset({"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"})
-_ROWS_PER_WEIGHT = 20
-_BY_ROWS = frozenset({"userFills", "userFillsByTime", "userFunding"})
+_ROWS_PER_WEIGHT = {"userFills": 20, "userFillsByTime": 20, "userFunding": 20, "candleSnapshot": 60}
 _MAX_ROWS = 500
 _JSON = {"Content-Type": "application/json"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -48,8 +50,9 @@ def request_weight(request: str) -> int:
 class InfoApi:
     """Answers info requests. `weight_per_minute` is the budget of the (single) client address."""
 
-    def __init__(self, exchange: Exchange, faults: Faults, *, weight_per_minute: int) -> None:
+    def __init__(self, exchange: Exchange, board: OutcomeBoard, history: DailyHistory, faults: Faults, *, weight_per_minute: int) -> None:
         self._exchange, self._market, self._faults = exchange, exchange.market, faults
+        self._board, self._history = board, history
         self._limit = weight_per_minute
         self._spent: deque[tuple[float, int]] = deque()
         self.requests: dict[str, int] = {}
@@ -73,7 +76,7 @@ class InfoApi:
             result = handler(query)
         except (KeyError, ValueError, TypeError):
             return _UNPROCESSABLE
-        rows = len(result) // _ROWS_PER_WEIGHT if request in _BY_ROWS else 0
+        rows = len(result) // _ROWS_PER_WEIGHT[request] if request in _ROWS_PER_WEIGHT else 0
         self._spent.append((self._market.time, request_weight(request) + rows))
         return 200, dict(_JSON), json.dumps(result, separators=(",", ":")).encode()
 
@@ -103,7 +106,10 @@ class InfoApi:
             "marginTable": lambda q: margin_table(int(q["id"])),
             "spotMeta": lambda q: spot_meta(self._market.listing),
             "spotMetaAndAssetCtxs": self._spot_meta_and_contexts,
-            "allMids": lambda q: mids(self._market, _dex(q)),
+            "allMids": lambda q: mids(self._market, self._board, _dex(q)),
+            "candleSnapshot": lambda q: candles(self._market, self._history, q["req"]),
+            "outcomeMeta": lambda q: self._board.meta(),
+            "settledOutcome": lambda q: self._board.settled.get(int(q["outcome"])),
             "allBorrowLendReserveStates": lambda q: reserve_states(self._market),
             "exchangeStatus": lambda q: {"time": self._market.now_ms + self._faults.clock_offset_ms, "specialStatuses": None},
         }

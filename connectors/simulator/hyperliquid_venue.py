@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from connectors.simulator.daily_history import DailyHistory
 from connectors.simulator.faults import Answer, Faults
 from connectors.simulator.hyperliquid_accounts import Account, AccountPlan, Mode, Transfer, TransferKind
 from connectors.simulator.hyperliquid_exchange import Exchange, Fees
@@ -13,6 +14,8 @@ from connectors.simulator.hyperliquid_frames import MarketFrames, account_data, 
 from connectors.simulator.hyperliquid_info import InfoApi
 from connectors.simulator.hyperliquid_liquidation import Liquidator
 from connectors.simulator.hyperliquid_makers import MakerDesk
+from connectors.simulator.hyperliquid_outcome_ledger import OutcomeLedger
+from connectors.simulator.hyperliquid_outcomes import OutcomeBoard
 from connectors.simulator.hyperliquid_wire import Json
 from connectors.simulator.market import Market
 
@@ -38,7 +41,8 @@ class HyperliquidVenue:
     webData3 frames, of quotes, and of funding (the hourly rate is paid at each). Account frames are spread over the
     interval; `spot_frame_offset` delays spot frames against them. `time_scale` scales the liquidation cooldown,
     `liquidation_delay` is how long a pool fails before the first market order. `max_users` caps the distinct users over
-    all connections, `weight_per_minute` is the REST budget.
+    all connections, `weight_per_minute` is the REST budget, `template_outcome_life_s` how long short-lived outcomes live (None: by
+    the run's duration).
     """
 
     def __init__(
@@ -60,15 +64,18 @@ class HyperliquidVenue:
         liquidation_delay: float = 0.0,
         max_users: int = 15,
         weight_per_minute: int = 1200,
+        template_outcome_life_s: float | None = None,
         fees: Fees | None = None,
         faults: Faults | None = None,
     ) -> None:
         self.market = market
         self.faults = faults or Faults()
         self.exchange = Exchange(market, accounts, seed=seed, sink=self, fees=fees or Fees(), funding_interval_s=funding_interval_s)
-        self.rest = InfoApi(self.exchange, self.faults, weight_per_minute=weight_per_minute)
+        self.outcomes, self.history = OutcomeBoard(market, template_life_s=template_outcome_life_s), DailyHistory(market)
+        self._outcome_ledger = OutcomeLedger(self.exchange, self.outcomes, seed=seed)
+        self.rest = InfoApi(self.exchange, self.outcomes, self.history, self.faults, weight_per_minute=weight_per_minute)
         self.hub = FeedHub(market.listing, max_users=max_users, snapshot=self._snapshot, post=self.rest.post, clock=lambda: market.time)
-        self._frames = MarketFrames(market)
+        self._frames = MarketFrames(market, self.outcomes)
         self._makers = MakerDesk(self.exchange, seed=seed, requote_interval=requote_interval)
         self._liquidator = Liquidator(self.exchange, self._makers, seed=seed, time_scale=time_scale, delay=liquidation_delay)
         self._contexts, self._fast = _Timer(context_interval), _Timer(fast_context_interval)
@@ -91,8 +98,10 @@ class HyperliquidVenue:
         return {pool.name: pool.figures for pool in pools(self.exchange.account(address))}
 
     def advance(self, dt: float) -> None:
-        """Let `dt` seconds pass: prices, transfers, trades, funding, liquidations, and the frames that are due."""
+        """Let `dt` seconds pass: prices, outcomes, transfers, trades, funding, liquidations, and the frames that are due."""
         self.market.advance(dt)
+        self.history.follow()
+        self._run_outcomes()
         self._send_market()
         while self._transfers and self._transfers[0][0] <= self.market.time:
             _, account, transfer = self._transfers.pop(0)
@@ -113,10 +122,15 @@ class HyperliquidVenue:
         self._send_state("webData3", account)
 
     def trade(self, address: str, coin: str, size: float, *, price: float | None = None) -> None:
-        """Execute a taker trade (signed size) for an account now, on a perpetual or a spot pair; `price` None: the mark."""
+        """Execute a taker trade (signed size) for an account now, on a perpetual, a spot pair or a side of an outcome ("#91010").
+
+        `price` None: the mark, of an outcome the mid.
+        """
         self.market.touch()
         account = self.exchange.account(address)
-        if coin in self.market.listing.pairs:
+        if coin.startswith("#"):
+            self._outcome_ledger.trade(account, coin, size, price=price)
+        elif coin in self.market.listing.pairs:
             self.exchange.trade_spot(account, coin, size, price=price)
         else:
             self.exchange.trade(account, coin, size, price=price)
@@ -192,6 +206,13 @@ class HyperliquidVenue:
             for account in self.exchange.accounts.values():
                 self._send_state("webData3", account)
 
+    def _run_outcomes(self) -> None:
+        settlements, updates = self.outcomes.run()
+        for settlement in settlements:
+            self._outcome_ledger.settle(settlement)
+        if updates:
+            self.hub.publish(("outcomeMetaUpdates", "", ""), frame("outcomeMetaUpdates", updates))
+
     def _send_market(self) -> None:
         now = self.market.time
         if self._contexts.due(now):
@@ -203,6 +224,8 @@ class HyperliquidVenue:
 
     def _snapshot(self, subscription: Subscription) -> str | None:
         feed, subject, dex = subscription.topic
+        if feed == "outcomeMetaUpdates":
+            return None
         if subscription.user is None:
             return self._frames.write(feed, subject, dex)
         account = self.exchange.account(subject)

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.simulator.hyperliquid_accounts import Account, Position, RestingOrder
 from connectors.simulator.hyperliquid_figures import portfolio_terms
 from connectors.simulator.hyperliquid_listing import MARGIN_TABLES, USDC, USDT0, Asset, Listing, SpotPair
+from connectors.simulator.hyperliquid_outcomes import OutcomeBoard
 from connectors.simulator.market import Market, Quote
 
 Json = dict[str, Any]
@@ -126,11 +127,11 @@ def spot_meta(listing: Listing) -> Json:
     return {"universe": universe, "tokens": tokens}
 
 
-def mids(market: Market, dex: str) -> dict[str, str]:
-    """`allMids`: the live perpetuals of a dex, and the spot pairs with the first."""
+def mids(market: Market, board: OutcomeBoard, dex: str) -> dict[str, str]:
+    """`allMids`: the live perpetuals of a dex, and with the first the spot pairs and the sides of outcomes."""
     found = {a.coin: num(market.mid(a.coin)) for a in market.listing.dexs[dex].assets if not a.delisted}
     if not dex:
-        found |= {pair: num(price) for pair, price in market.spots.items()}
+        found |= {name: num(price) for name, price in (market.spots | board.mids()).items()}
     return found
 
 
@@ -200,12 +201,21 @@ def _balance(account: Account, token: int) -> Json:
     }
 
 
+def _outcome_balances(account: Account) -> list[Json]:
+    """Balances of outcome sides, by their number: they have no token; what was settled stays as a row of zeros."""
+    return [
+        {"coin": f"+{side}", "total": num(held.size), "hold": "0.0", "entryNtl": num(held.cost)}
+        for side, held in sorted(account.outcomes.items())
+    ]
+
+
 def spot_state(account: Account, *, complete: bool) -> Json:
     """`spotClearinghouseState`; not `complete`: as the WebSocket sends it, without the portfolio-margin flag and ratio."""
     shown = set(account.wallet) | {USDC}
     if account.mode == "portfolioMargin":
         return _portfolio_spot_state(account, complete)
-    state: Json = {"balances": [_balance(account, t) for t in account.market.listing.tokens if t in shown]}
+    balances = [_balance(account, t) for t in account.market.listing.tokens if t in shown]
+    state: Json = {"balances": balances + _outcome_balances(account)}
     if account.pooled:
         pools = sorted(shown & {dex.collateral for dex in account.market.listing.dexs.values()})
         state["tokenToAvailableAfterMaintenance"] = [[token, num(account.available(token))] for token in pools]
@@ -250,7 +260,7 @@ def _portfolio_spot_state(account: Account, complete: bool) -> Json:
     power = borrow_power(account)
     shown = [t for t, listed in tokens.items() if listed.ltv is not None or t in account.wallet]
     state: Json = {"portfolioMarginEnabled": True} if complete else {}
-    state["balances"] = [_portfolio_balance(account, token, power) for token in shown]
+    state["balances"] = [_portfolio_balance(account, token, power) for token in shown] + _outcome_balances(account)
     if complete:
         requirement, value = portfolio_terms(account)
         state["portfolioMarginRatio"] = num(requirement / value if requirement and value > 0.0 else 0.0)

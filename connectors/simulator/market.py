@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
 from connectors.simulator.hyperliquid_listing import Asset, Listing
+from connectors.simulator.volatility import VolatilityStory, interpolate
 
 _FALL = ((0.0, 0.0), (0.20, 0.004), (0.34, 0.16), (0.64, 0.25), (0.67, 0.25), (0.90, 0.13), (1.0, 0.13))
 
@@ -20,8 +20,11 @@ SCENARIOS: dict[str, tuple[tuple[float, float], ...]] = {
     "calm": ((0.0, 0.0), (0.2, 0.004), (0.45, -0.003), (0.75, 0.005), (1.0, 0.0)),
     "crash": tuple((u, -x) for u, x in _FALL),
     "squeeze": _FALL,
+    "vol_spike": ((0.0, 0.0), (0.2, 0.0), (0.4, -0.03), (0.6, -0.025), (1.0, -0.015)),
+    "depeg": ((0.0, 0.0), (0.2, 0.0), (0.45, -0.03), (0.7, -0.02), (1.0, -0.01)),
+    "iv_outage": tuple((u, -0.4 * x) for u, x in _FALL),
 }
-"""Scenario -> knots (progress, log move of BTC); linear between knots."""
+"""Scenario -> knots (progress, log move of BTC); linear between knots. What else happens stands in `volatility`."""
 
 MINIMUM_DURATION_S = 10.0
 _COMMON_NOISE = 0.0010
@@ -32,12 +35,7 @@ _SLOW_STRIDE = 8
 
 def scenario_move(scenario: str, progress: float) -> float:
     """Log price move of BTC at `progress` (clamped to 0..1) of a scenario."""
-    knots = SCENARIOS[scenario]
-    u = min(max(progress, 0.0), 1.0)
-    for (u0, x0), (u1, x1) in pairwise(knots):
-        if u <= u1:
-            return x0 + (x1 - x0) * (u - u0) / (u1 - u0)
-    return knots[-1][1]
+    return interpolate(SCENARIOS[scenario], progress)
 
 
 def round_price(price: float, sz_decimals: int, *, spot: bool = False) -> float:
@@ -90,11 +88,12 @@ class Market:
             raise ValueError(f"unknown scenario {scenario!r}: use one of {', '.join(SCENARIOS)}")
         if duration < MINIMUM_DURATION_S:
             raise ValueError(f"duration {duration} s is too short for a scenario: use at least {MINIMUM_DURATION_S:.0f} s")
-        self.scenario, self.duration, self.start_ms = scenario, duration, start_ms
+        self.seed, self.scenario, self.duration, self.start_ms = seed, scenario, duration, start_ms
         self.time = 0.0
         self.listing = Listing(fillers)
         self._rng = random.Random(f"market {seed}")
         self._tau = max(duration / 15.0, 2.0)
+        self._story = VolatilityStory(seed, scenario, self._tau)
         self._common = _Noise(_COMMON_NOISE)
         self._underlyings: dict[str, tuple[float, float]] = {}
         self._own: dict[str, _Noise] = {}
@@ -139,6 +138,28 @@ class Market:
         """Index of an underlying in USD, not rounded: what a second venue on the same market prints as its own."""
         return self._index[underlying]
 
+    def forward(self, underlying: str, years: float) -> float:
+        """Forward price of an underlying in USD, not rounded: its index times a small basis. Raises KeyError where there is no index."""
+        carry = self._story.carry(underlying, scenario_move(self.scenario, self.progress))
+        return self._index[underlying] * math.exp(carry * years)
+
+    def implied_volatility(self, underlying: str, strike: float, forward: float, years: float) -> float:
+        """Implied volatility per year (0.35 is 35 %), not rounded, of an option with `years` to go; strike and forward in one unit."""
+        return self._story.volatility(underlying, strike, forward, years)
+
+    @property
+    def iv_outage(self) -> bool:
+        """Whether options venues publish no volatilities now."""
+        return self._story.outage
+
+    def stablecoin(self, asset: str) -> float:
+        """USD per unit of a stablecoin, not rounded. Raises KeyError for an asset that is none."""
+        return self._story.stablecoin(asset)
+
+    def peg(self, asset: str) -> float:
+        """`stablecoin` without its noise: exactly 1 unless the scenario depegs it. Raises KeyError for an asset that is none."""
+        return self._story.peg(asset)
+
     def token_price(self, token: int) -> float:
         """Spot price of a token in USDC, 1 for a token without a pair."""
         pair = self.listing.pair_of.get(token)
@@ -166,6 +187,7 @@ class Market:
             if not asset.delisted and (not asset.slow or (position + self._turn) % _SLOW_STRIDE == 0):
                 self._reprice(asset)
         self._reprice_spot()
+        self._story.advance(dt, self.progress)
 
     def touch(self) -> None:
         """Let one millisecond pass without a price move, so that what happens next has a stamp of its own."""

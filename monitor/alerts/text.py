@@ -42,8 +42,19 @@ NEXT_STEP = {
         "at 100%: the symbol's open orders are cancelled, then only this position and its margin are liquidated; "
         "liquidation fee mostly 2.5% of notional"
     ),
+    PoolKind.DERIBIT_CROSS: (
+        "nothing before 100%; then open orders are cancelled and positions of all currencies reduced in small steps until the margin "
+        "balance covers the maintenance margin"
+    ),
+    PoolKind.DERIBIT_SEGREGATED: (
+        "nothing before 100%; then this currency's open orders are cancelled and its positions reduced in small steps until the margin "
+        "balance covers the maintenance margin"
+    ),
 }
-"""What the venue does to a pool of this kind: section 8 of the margin model, and for Aster sections 5.5 and 5.7 of its notes."""
+"""What the venue does to a pool of this kind: section 8 of the margin model, for Aster sections 5.5 and 5.7 of its notes.
+
+Deribit's steps are not confirmed: no recording shows one.
+"""
 
 _LARGEST_RATIO = 1000.0
 _SUFFIXES = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
@@ -311,8 +322,10 @@ def _pool_details(notification: Notification, result: PoolResult) -> Iterator[st
     now = "last known" if notification.frozen else "now"
     yield f"ratio: {'unknown' if notification.ratio is None else percent(notification.ratio)} {now}{at_crossing}{raw}"
     if result.equity is not None and result.maintenance_margin is not None:
-        excess = "" if result.excess is None else f", excess {result.excess:,.2f}"
-        yield f"money: equity {result.equity:,.2f}, maintenance {result.maintenance_margin:,.2f}{excess} {result.asset}"
+        # of coins, unlike of dollars, the hundredth of one is money
+        digits = 2 if "USD" in result.asset else 6
+        excess = "" if result.excess is None else f", excess {result.excess:,.{digits}f}"
+        yield f"money: equity {result.equity:,.{digits}f}, maintenance {result.maintenance_margin:,.{digits}f}{excess} {result.asset}"
     yield f"next: {NEXT_STEP[result.kind].format(limit=result.limit)}"
     action = _action(notification, result)
     if action and notification.change is not Change.RESOLVED:

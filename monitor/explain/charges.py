@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from kernels.contingency import ROUNDING
 from monitor.explain.quotes import USD, LegTerms
 from monitor.explain.unit_terms import GroupTerms, UnitTerms
 from monitor.explain.writing import price
@@ -38,7 +39,7 @@ def _options(unit: UnitTerms) -> list[LegTerms]:
 
 def _short_option(unit: UnitTerms, group: GroupTerms) -> Charge:
     own, terms, short = unit.parameters, [], 0.0
-    options = _options(unit)
+    options = [leg for leg in _options(unit) if not leg.quote.is_outcome]
     for day in sorted({leg.quote.life.day for leg in options}):
         dated = [leg for leg in options if leg.quote.life.day == day]
         for call in (True, False):
@@ -101,11 +102,25 @@ def settlement_deltas(unit: UnitTerms, group: GroupTerms) -> list[tuple[str, flo
 
 
 def _stablecoin_spread(unit: UnitTerms, group: GroupTerms) -> Charge:
-    deltas, factor = settlement_deltas(unit, group), unit.parameters.f_C
+    deltas, (factor, why) = settlement_deltas(unit, group), _stablecoin_factor(unit, group)
     gross, net = math.fsum(abs(delta) for _, delta in deltas), abs(math.fsum(delta for _, delta in deltas))
     value = (gross - net) / 2.0 * factor * unit.index
     parts = " + ".join(f"|{price(delta)} {name}|" for name, delta in deltas) or "0"
-    return Charge("C", "stablecoin_spread", value, f"({parts} - |sum| {price(net)}) / 2 x {factor:g} x I {price(unit.index)}")
+    return Charge("C", "stablecoin_spread", value, f"({parts} - |sum| {price(net)}) / 2 x {why} x I {price(unit.index)}")
+
+
+def _stablecoin_factor(unit: UnitTerms, group: GroupTerms) -> tuple[float, str]:
+    least = unit.parameters.f_C
+    gross = math.fsum(abs(leg.quote.coins(leg.quantity(group.group))) for leg in unit.legs)
+    fx = {leg.quote.settlement: leg.quote.fx for leg in unit.legs}
+    # a net delta of rounding alone is none
+    held = [name for name, delta in settlement_deltas(unit, group) if abs(delta) > ROUNDING * gross and name != USD]
+    if not held:
+        return least, f"{least:g} (f_C; no stablecoin has a delta)"
+    furthest = max(held, key=lambda name: abs(fx[name] - 1.0))
+    gap = abs(fx[furthest] - 1.0)
+    text = f"|fx {furthest} {price(fx[furthest])} - 1|"
+    return (gap, f"{gap:g} ({text}, wider than f_C {least:g})") if gap > least else (least, f"{least:g} (f_C; {text} is within it)")
 
 
 def _delta_spread(unit: UnitTerms, group: GroupTerms) -> Charge:
@@ -140,7 +155,8 @@ def expiry_rows(unit: UnitTerms, group: GroupTerms) -> list[list[str]]:
     for seconds, day in sorted({(leg.quote.life.seconds, leg.quote.life.day) for leg in unit.legs}):
         legs = [leg for leg in unit.legs if (leg.quote.life.seconds, leg.quote.life.day) == (seconds, day)]
         quantities = [(leg, leg.quantity(group.group)) for leg in legs]
-        nets = [math.fsum(q for leg, q in quantities if leg.quote.is_option and leg.quote.call == call) for call in (True, False)]
+        options = [(leg.quote.call, q) for leg, q in quantities if leg.quote.is_option and not leg.quote.is_outcome]
+        nets = [math.fsum(q for is_call, q in options if is_call == call) for call in (True, False)]
         vega = math.fsum(leg.quote.greeks[2] * q / unit.index for leg, q in quantities)
         delta = math.fsum(leg.quote.delta(q) for leg, q in quantities)
         date = legs[0].quote.life.date if day else "perpetual"

@@ -81,7 +81,8 @@ def _liquidity(out: Explanation, book: StressBook, units: Sequence[UnitTerms]) -
         out.line("eta 0: no charge")
         return 0.0
     rate = f"{common.eta:g} x daily volatility x sqrt(notional / ({common.adv_stress:g} x volume of 24 h))"
-    out.line(f"charge = notional x min({common.liquidity_cap:g}, {rate}), the cap where one is unknown; a long option at most its value")
+    out.line(f"charge = notional x min({common.liquidity_cap:g}, {rate}), the cap where one is unknown")
+    out.line("at most what a position can lose: long options and outcomes their value, short outcomes 1 - value a contract, times fx")
     by_name = [(unit, [leg for leg in unit.legs if leg.quote.name == name]) for unit in units for name in _instruments(unit)]
     found = [_charge(book, unit, legs) for unit, legs in by_name]
     if found:
@@ -102,9 +103,10 @@ def _charge(book: StressBook, unit: UnitTerms, legs: Sequence[LegTerms]) -> tupl
         impact = common.eta * unit.regime.daily * math.sqrt(notional / (common.adv_stress * quote.volume))
         rate = min(rate, impact)
     charge, at_most = notional * rate, ""
-    if quote.is_option and all(leg.position >= 0.0 for leg in legs):
-        worth = math.fsum(leg.position for leg in legs) * quote.base * quote.fx
-        charge, at_most = min(charge, worth), usd(worth)
+    if quote.is_outcome or (quote.is_option and all(leg.position >= 0.0 for leg in legs)):
+        sides = (quote.base if leg.position >= 0.0 else max(0.0, 1.0 - quote.base) for leg in legs)
+        most = math.fsum(abs(leg.position) * side for leg, side in zip(legs, sides, strict=True)) * quote.fx
+        charge, at_most = min(charge, most), usd(most)
     volume = usd(quote.volume) if known_volume else "unknown"
     daily = f"{unit.regime.daily:g}" if known_volatility else "unknown"
     return [quote.name, usd(notional), volume, daily, f"{rate:.6g}", at_most, usd(charge)], charge

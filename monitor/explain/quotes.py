@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from config.parameters import UnitParameters
 from kernels import layout
-from kernels.black76 import greeks_one, implied_volatility_one, price_one
+from kernels.black76 import digital_greeks_one, digital_one, greeks_one, implied_volatility_one, price_one
 from monitor.snapshot import OrderRow
 from monitor.stress.book import StressBook
 from monitor.stress.legs import order_group
@@ -58,7 +58,10 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """An instrument at its prices. `usd` is the USD mark of one coin (options: the forward), `settlement` the group of contingency C."""
+    """An instrument at its prices. `usd` is the USD mark of one coin (options, outcomes: the forward), `settlement` the group of charge C.
+
+    An outcome is an option that pays 1: `base` and `greeks` are of that.
+    """
 
     name: str
     kind: int
@@ -81,16 +84,32 @@ class Quote:
 
     @property
     def is_option(self) -> bool:
-        """Whether it is an option."""
-        return self.kind == layout.OPTION
+        """Whether it is an option, also one that pays 1."""
+        return self.kind >= layout.OPTION
+
+    @property
+    def is_outcome(self) -> bool:
+        """Whether it is an option that pays 1."""
+        return self.kind == layout.OUTCOME
 
     def coins(self, quantity: float) -> float:
-        """Coin quantity: an inverse contract's USD notional over its mark."""
+        """Coin quantity: an inverse contract's USD notional over its mark, an outcome's coin delta."""
+        if self.is_outcome:
+            return quantity * self.greeks[0]
         return quantity / self.mark if self.kind == layout.INVERSE else quantity
+
+    def gross(self, quantity: float) -> float:
+        """USD of a quantity, whatever its sign: what cancels into sums; an outcome's with what it pays."""
+        return abs(self.coins(quantity)) * self.usd + (abs(quantity) * self.fx if self.is_outcome else 0.0)
 
     def delta(self, quantity: float) -> float:
         """Coin delta of a quantity."""
         return quantity * self.greeks[0] if self.is_option else self.coins(quantity)
+
+    def price(self, forward: float, sigma: float) -> float:
+        """What one contract of an option is worth before fx: Black-76, of an outcome N(d2) or N(-d2)."""
+        formula = digital_one if self.is_outcome else price_one
+        return float(formula(forward, self.strike, sigma, self.life.years, self.call))
 
     def notional(self, quantity: float) -> float:
         """USD notional, signed by coin delta."""
@@ -108,8 +127,7 @@ class Quote:
         """USD P&L of a quantity in one scenario."""
         k = shock.k * self.life.decay
         if self.is_option:
-            worth = float(price_one(self.forward * (1.0 + k), self.strike, self.shocked(shock.s), self.life.years, self.call))
-            return quantity * self.fx * (worth - self.base)
+            return quantity * self.fx * (self.price(self.forward * (1.0 + k), self.shocked(shock.s)) - self.base)
         return quantity * k if self.kind == layout.INVERSE else quantity * self.usd * k
 
     def order_loss(self, order: OrderRow) -> float:
@@ -176,11 +194,9 @@ def quote_of(book: StressBook, number: int) -> Quote:
         life=life,
         parameters=own,
     )
-    return (
-        plain
-        if listed.kind != "option"
-        else _option(plain, float(record["forward"]), float(record["volatility"]), listed.strike, listed.option_type)
-    )
+    if not plain.is_option:
+        return plain
+    return _option(plain, float(record["forward"]), float(record["volatility"]), listed.strike, listed.option_type)
 
 
 def _option(plain: Quote, forward: float, told: float, strike: float | None, option_type: str | None) -> Quote:
@@ -190,10 +206,13 @@ def _option(plain: Quote, forward: float, told: float, strike: float | None, opt
     sigma, source = (told, "told") if told > 0 else (0.0, "not needed, expired")
     if years > 0 and not told > 0:
         sigma, source = float(implied_volatility_one(mark, forward, strike, years, call)), "implied from the mark"
-    base, base_from = float(price_one(forward, strike, sigma, years, call)), "model"
+    formula, greeks = (digital_one, digital_greeks_one) if plain.is_outcome else (price_one, greeks_one)
+    base, base_from = float(formula(forward, strike, sigma, years, call)), "model"
+    if plain.is_outcome:
+        base_from = "N(d2)" if call else "N(-d2)"
     if plain.parameters.option_base == "mark" and not math.isnan(mark):
         base, base_from = mark, "mark"
-    delta, gamma, vega = greeks_one(forward, strike, sigma, years, call)
+    delta, gamma, vega = greeks(forward, strike, sigma, years, call)
     return Quote(
         plain.name, plain.kind, plain.coin_settled, plain.settlement, plain.fx, plain.mark, forward * plain.fx, plain.volume,
         plain.life, plain.parameters, strike, call, forward, sigma, source, base, base_from, (float(delta), float(gamma), float(vega)),

@@ -138,7 +138,7 @@ class UnitTerms:
 
     def _evaluated(self, group: int) -> GroupTerms:
         delta = math.fsum(leg.quote.delta(leg.quantity(group)) for leg in self.legs)
-        size = math.fsum(abs(leg.quote.coins(leg.quantity(group))) * leg.quote.usd for leg in self.legs) + self.spot.positive * self.index
+        size = math.fsum(leg.quote.gross(leg.quantity(group)) for leg in self.legs) + self.spot.positive * self.index
         hedge = self._hedge(delta)
         free = max(0.0, self.spot.positive - max(0.0, hedge))
         own, reach = self.parameters, self.regime.price_range

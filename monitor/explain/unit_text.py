@@ -77,6 +77,8 @@ def _linear(out: Explanation, quote: Quote) -> None:
 
 def _option(out: Explanation, quote: Quote) -> None:
     kind = "call" if quote.call else "put"
+    if quote.is_outcome:
+        kind = f"outcome, 1 {quote.settlement} {'above' if quote.call else 'not above'}"
     fx = "" if quote.fx == 1.0 else f", fx {price(quote.fx)}"
     out.line(f"{quote.name}: {kind} {price(quote.strike)} on forward {price(quote.forward)}{fx}; {_life(quote)}")
     up, down = (quote.shocked(s) for s in (quote.parameters.vol_up, -quote.parameters.vol_down))
@@ -106,10 +108,10 @@ def _spot(out: Explanation, record: Mapping[str, float], engine: UnitResult, ter
     held = [(leg.quantity(group.group), leg.quote) for leg in terms.legs]
     size = math.fsum(abs(quote.coins(quantity)) for quantity, quote in held)
     out.check("delta D", "sum of coin deltas", group.delta, engine.delta, size, money=False)
-    gamma = math.fsum(quantity * quote.greeks[1] for quantity, quote in held)
-    out.check("gamma", "sum of gammas", gamma, engine.gamma, size / terms.index, money=False)
-    vega = math.fsum(quantity * quote.greeks[2] * quote.fx for quantity, quote in held)
-    out.check("vega", "sum of vegas x fx", vega, engine.vega, size * terms.index, money=False)
+    gammas = [quantity * quote.greeks[1] for quantity, quote in held]
+    out.check("gamma", "sum of gammas", math.fsum(gammas), engine.gamma, max(size / terms.index, *map(abs, gammas), 0.0), money=False)
+    vegas = [quantity * quote.greeks[2] * quote.fx for quantity, quote in held]
+    out.check("vega", "sum of vegas x fx", math.fsum(vegas), engine.vega, max(size * terms.index, *map(abs, vegas), 0.0), money=False)
     for account, row in spot.hedging:
         out.line(f"hedging balance of {account}: {price(row.total)}")
     if spot.hedging:

@@ -24,10 +24,10 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=170, highlight=False)
 
 
-def tell_clock(venue: str, answered_ms: float, offset_s: float, says: tuple[str, ...] = ()) -> bool:
-    """Print how far the venue's clock is from ours; False where the machine has to be synchronised."""
+def tell_clock(venue: str, answered_ms: float, offset_s: float, says: tuple[str, ...] = (), *, by: str = "REST") -> bool:
+    """Print how fast the venue answers `by` what, and how far its clock is from ours; False where the machine has to be synchronised."""
     statuses = f"; it says {', '.join(says)}" if says else ""
-    console().print(f"{venue}: REST answers in {answered_ms:.0f} ms; the venue's clock is {offset_s:+.2f} s from ours{statuses}")
+    console().print(f"{venue}: {by} answers in {answered_ms:.0f} ms; the venue's clock is {offset_s:+.2f} s from ours{statuses}")
     if abs(offset_s) <= CLOCK_APART_S:
         return True
     console().print("  the clocks differ by more than 5 s: synchronise this machine (NTP)")
@@ -73,7 +73,7 @@ def print_verified(seen: SideBySide, document: dict[str, Any] | None, save: Path
         table.add_column(heading, justify="right" if heading in ("ours", "venue's", "relative difference") else "left")
     differ = 0
     for row in seen.rows:
-        relative = abs(row.difference) / max(1.0, abs(row.venue))
+        relative = abs(row.difference) / max(row.least, abs(row.venue))
         differ += not relative <= row.tolerance
         table.add_row(row.pool, row.figure, f"{row.ours:.10g}", f"{row.venue:.10g}", f"{relative:.1e}", row.anchored_on)
     printed.print(table)

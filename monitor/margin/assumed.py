@@ -61,7 +61,7 @@ def _held(snapshot: Snapshot, account: AccountRow, failures: list[Failure]) -> I
         # what settles in its own coin has its profit in USD (margin model, section 2)
         fx = 1.0 if row.settle == row.coin else usd_per(snapshot, row.settle)
         failures += leg_failures(row)
-        if fx is None and not row.inverse and row.kind != "option":
+        if fx is None and not row.inverse and row.kind not in ("option", "outcome"):
             failures.append(Failure(FailureReason.MISSING_FX, f"no USD price of {row.settle}, which {row.id} settles in: add it to fx"))
         yield _Held(row, position, math.nan if fx is None else fx)
 

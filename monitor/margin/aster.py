@@ -47,6 +47,8 @@ ASK_AGAIN_NS = 5_000_000_000
 class AsterAccount:
     """Live state of one account and the pools it makes. `refresh` names why the account should be read again, or is empty."""
 
+    followed: frozenset[str] = frozenset()
+
     def __init__(self, account: str, rules: AsterRules | None = None) -> None:
         self.account = account
         self.rules = rules or AsterRules()

@@ -6,13 +6,15 @@ from config.accounts import AccountSettings
 from config.collateral import CollateralTable, load_collateral
 from config.settings import Settings
 from monitor.book import AccountMethod
-from monitor.margin import aster, hyperliquid
+from monitor.margin import aster, deribit, hyperliquid
 
 
 def margin_method(settings: Settings, account: AccountSettings) -> AccountMethod:
     """The method of one account, without any state yet."""
     if account.venue == aster.VENUE:
         return aster.AsterAccount(account.id, aster_rules(settings))
+    if account.venue == deribit.VENUE:
+        return deribit.DeribitAccount(account.id, settings.venues.deribit.index_stale_after_s)
     venue = settings.venues.hyperliquid
     return hyperliquid.HyperliquidAccount(account.id, hyperliquid.HyperliquidRules(venue.portfolio_margin_limit, venue.min_borrow_offset))
 

@@ -31,6 +31,8 @@ def instrument_failure(book: StressBook, number: int) -> Failure | None:
     if status == layout.OK:
         return None
     listed = book.market.listed[number]
+    if status == layout.MISSING_IV and listed.kind == "outcome":
+        return Failure(FailureReason.MISSING_IV, f"no implied volatility of {listed.id}: the mark of an outcome implies none")
     return failure_of(status, listed.settle if status == layout.MISSING_FX else listed.id)
 
 

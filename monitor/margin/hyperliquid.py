@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -26,7 +26,7 @@ from connectors.events import (
     SectionsSnapshot,
     WalletSnapshot,
 )
-from connectors.model import Position, Section, Wallet
+from connectors.model import Balance, Position, Section, Wallet
 from monitor.margin.hyperliquid_checks import check_available, check_isolated, check_maintenance, check_portfolio, check_standard
 from monitor.margin.hyperliquid_mode import MODE_WORDS, AccountMode, ModeWatch
 from monitor.margin.hyperliquid_rule import exposed, exposed_then, leg_of, same_positions, worth
@@ -57,6 +57,8 @@ class HyperliquidRules:
 
 class HyperliquidAccount:
     """Live state of one account and the pools it makes. `refresh` names why the account should be read again, or is empty."""
+
+    followed: frozenset[str] = frozenset()
 
     def __init__(self, account: str, rules: HyperliquidRules | None = None) -> None:
         self.account = account
@@ -204,6 +206,10 @@ class HyperliquidAccount:
     def instruments(self) -> set[str]:
         """Instruments with a position."""
         return {name for ledger in self._ledgers.values() for name in ledger.positions}
+
+    def balances(self) -> Mapping[str, Balance]:
+        """The wallet's rows by asset, as last told and moved by executions since."""
+        return {} if self._wallet is None else self._wallet.balances
 
     def _bare(self, failure: Failure) -> PoolSpec:
         spec = self._spec(WHOLE_ACCOUNT, PoolKind.HYPERLIQUID_CROSS, "USDC", 0.0)

@@ -18,7 +18,7 @@ WHOLE_ACCOUNT = "account"
 class Leg:
     """A position of a pool; `tiers` empty when its maintenance table is unknown, `leverage` 0 when not told.
 
-    In hedge mode the two sides of an instrument are two legs.
+    In hedge mode the two sides of an instrument are two legs. An `inverse` one has its quantity in USD and its money in coin.
     """
 
     instrument: str
@@ -26,6 +26,7 @@ class Leg:
     leverage: float
     tiers: tuple[MarginTier, ...]
     side: PositionSide = PositionSide.BOTH
+    inverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,10 @@ class CollateralLeg:
 class PoolSpec:
     """One pool as a venue module describes it; see `kernels.pool` for the meaning of the numbers.
 
-    `adjust_*` is the venue's own figure minus ours at its last frame. `doubt` names why the figure awaits confirmation.
+    `maintenance` and `initial` are the part of the margins that its legs' tiers do not give. `held` is the number of positions
+    where legs are none (None: they are).
+    `adjust_*` is the venue's own figure minus ours at its last frame. `doubt` names why the figure awaits confirmation, `stale` why it
+    is only what the venue told last.
     `tolerance` is the relative difference from the venue above which the pool is unreconciled (None: as everywhere),
     `model_error` the one of a pool whose equity is anchored on the venue's, and `remedy` what to do about it.
     """
@@ -60,10 +64,14 @@ class PoolSpec:
     adjust_maintenance: float = 0.0
     comparisons: tuple[Comparison, ...] = ()
     failures: tuple[Failure, ...] = ()
+    stale: tuple[Failure, ...] = ()
     doubt: str = ""
     tolerance: float | None = None
     model_error: float | None = None
     remedy: str = ""
+    maintenance: float = 0.0
+    initial: float = 0.0
+    held: int | None = None
 
 
 def unknown(spec: PoolSpec, market: Market) -> None:

@@ -36,6 +36,8 @@ class PoolKind(StrEnum):
     ASTER_CROSS = "aster_cross"
     ASTER_MULTI_ASSETS = "aster_multi_assets"
     ASTER_ISOLATED = "aster_isolated"
+    DERIBIT_CROSS = "deribit_cross"
+    DERIBIT_SEGREGATED = "deribit_segregated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from kernels import distance
 from kernels.pool import Floats
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
-from monitor.margin import aster, saved_aster
+from monitor.margin import aster, deribit, saved_aster, saved_deribit
 from monitor.margin.hyperliquid import MODE_WORDS, VENUE, AccountMode, HyperliquidRules
 from monitor.margin.pools import CollateralLeg, Leg, PoolSpec
 from monitor.margin.result import Failure, PoolKind
@@ -30,7 +30,7 @@ from monitor.snapshot import AccountRow, InstrumentRow, PoolRow, PositionRow, Sn
 LEVELS = (0.85, 0.90, 1.0)
 """Warning, critical, and where the venue acts."""
 
-OWN_RULE = frozenset({VENUE, aster.VENUE})
+OWN_RULE = frozenset({VENUE, aster.VENUE, deribit.VENUE})
 """Venues whose accounts are liquidated by a rule of their own that this version knows."""
 
 ISOLATED, PORTFOLIO = "iso:", "portfolio"
@@ -57,8 +57,8 @@ def mode_of(account: AccountRow) -> AccountMode | None:
 def pools_of(snapshot: Snapshot, account: AccountRow, rules: HyperliquidRules | None = None) -> SavedPools:
     """The pools an account of a document carries, by the rule of its mode; what they lack stands in each pool's failures.
 
-    Positions that no pool names make a pool of their own that says so. On a venue without a rule (`OWN_RULE`) a pool is taken as
-    it is described: cash, collateral, tiers, limit.
+    Positions that no pool names make a pool of their own that says so; outcomes, paid in full, need none. On a venue without a
+    rule (`OWN_RULE`) a pool is taken as it is described: cash, collateral, tiers, limit.
     """
     listed = {row.id: row for row in snapshot.instruments}
     told = [_spec(row, account, listed, rules or HyperliquidRules()) for row in account.pools]
@@ -74,8 +74,8 @@ def leg_of(row: InstrumentRow, position: PositionRow) -> Leg:
 
 def leg_failures(row: InstrumentRow) -> Iterator[Failure]:
     """Why the rule of a pool (equity moves by quantity * mark, margin by tiers) cannot take a position in an instrument."""
-    if row.kind == "option" or row.inverse:
-        kind = "option" if row.kind == "option" else "inverse contract"
+    if row.kind in ("option", "outcome") or row.inverse:
+        kind = "inverse contract" if row.inverse else row.kind
         yield Failure(FailureReason.UNSUPPORTED_MODE, f"{row.id} is an {kind}: the rule of a pool takes linear contracts only")
         return
     if row.mark is None:
@@ -98,6 +98,8 @@ def engine_of(snapshot: Snapshot, saved: Iterable[SavedPools], levels: tuple[flo
     for row in snapshot.instruments:
         if row.mark is not None:
             book.market.seed_mark(row.id, row.mark, 0)
+    for coin, price in snapshot.index.items():
+        book.market.seed_mark(saved_deribit.index_id(coin), price, 0)
     book.touch_all()
     engine.evaluate()
     return engine
@@ -143,6 +145,8 @@ def ratios_at(engine: Engine, index: int, moves: Sequence[float], weight_of: Cal
 
 
 class _SavedMethod:
+    followed: frozenset[str] = frozenset()
+
     def __init__(self, saved: SavedPools) -> None:
         self.refresh = ""
         self.failure: Failure | None = None
@@ -179,6 +183,7 @@ def _spec(row: PoolRow, account: AccountRow, listed: Mapping[str, InstrumentRow]
             spec.limit = rules.portfolio_margin_limit
     if spec.kind is PoolKind.ASTER_MULTI_ASSETS:
         spec.tolerance = saved_aster.TOLERANCE
+    spec.maintenance, spec.legs = row.maintenance_margin, saved_deribit.legs_of(row)
     failures = list(_mode_failures(row, account))
     shared = Counter(number for pool in account.pools for number in _carried(pool, account))
     carried = _carried(row, account)
@@ -230,6 +235,8 @@ def _prices(row: PoolRow) -> dict[str, float]:
 def _kind(row: PoolRow, account: AccountRow) -> PoolKind:
     if account.venue == aster.VENUE:
         return saved_aster.kind_of(row, account)
+    if account.venue == deribit.VENUE:
+        return saved_deribit.kind_of(row)
     if row.id.startswith(ISOLATED):
         return PoolKind.HYPERLIQUID_ISOLATED
     is_portfolio = account.venue == VENUE and mode_of(account) is AccountMode.PORTFOLIO_MARGIN
@@ -254,9 +261,9 @@ def _left_over(account: AccountRow, listed: Mapping[str, InstrumentRow]) -> Iter
     outside = dict.fromkeys(
         row.instrument
         for number, row in enumerate(account.positions)
-        if row.quantity != 0 and listed[row.instrument].kind != "spot" and number not in pooled
+        if row.quantity != 0 and listed[row.instrument].kind not in ("spot", "outcome") and number not in pooled
     )
-    if not outside or not account.pools:
+    if not outside or not account.pools or account.venue == deribit.VENUE:
         return
     spec = PoolSpec(_OUTSIDE, PoolKind.HYPERLIQUID_CROSS, account.mode or "unknown", account.pools[0].collateral_asset, 0.0)
     detail = f'{", ".join(outside)}: a position that no pool carries; name it in the "positions" of its pool'
@@ -275,6 +282,8 @@ def _reference(snapshot: Snapshot, venue: str, saved: Sequence[SavedPools]) -> I
         if row.kind != "spot" and (row.id in held or row.id.startswith(f"{venue}:"))
     )  # fmt: skip
     coins = {*snapshot.index, *(row.coin for row in snapshot.instruments)}
+    exposed = dict.fromkeys(one.coin for account in saved for pool in account.account.pools for one in pool.exposures)
+    instruments += tuple(saved_deribit.indices(exposed))
     assets = dict.fromkeys(leg.asset for one in saved for spec in one.specs for leg in spec.collateral)
     tokens = tuple(
         Token(venue, number, asset, coin_of(venue, asset, coins), basis=_basis(venue, asset)) for number, asset in enumerate(assets)

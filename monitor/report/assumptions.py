@@ -27,8 +27,9 @@ def _gaps(book: StressBook, name: str, beta: Mapping[str, float]) -> Iterator[st
     held = sorted({number for _, _, number, _ in keys})
     implied = [n for n in held if _is_option(table[n]) and not table["volatility"][n] > 0 and table["used_volatility"][n] > 0]
     yield from _named("volatility implied from the mark, none was told", [listed[n].id for n in implied])
-    expired = [listed[n].id for n in held if _is_option(table[n]) and (listed[n].expiry_ms or 0) // SECOND_MS <= book.market.as_of_s]
-    yield from _named("intrinsic value, the option has expired", expired)
+    expired = [n for n in held if _is_option(table[n]) and (listed[n].expiry_ms or 0) // SECOND_MS <= book.market.as_of_s]
+    for kind, counts in (("option", "intrinsic value"), ("outcome", "what it pays at the forward")):
+        yield from _named(f"{counts}, the {kind} has expired", [listed[n].id for n in expired if listed[n].kind == kind])
     based = [n for n in held if _is_option(table[n]) and book.parameters.unit(listed[n].coin).option_base == "mark"]
     unmarked = [listed[n].id for n in based if not table["mark"][n] >= 0]
     yield from _named('the model\'s price as base although option_base is "mark", no mark was told', unmarked)
@@ -44,7 +45,7 @@ def _gaps(book: StressBook, name: str, beta: Mapping[str, float]) -> Iterator[st
 
 
 def _is_option(record: Mapping[str, int]) -> bool:
-    return bool(record["kind"] == layout.OPTION)
+    return bool(record["kind"] >= layout.OPTION)
 
 
 def _volumes(book: StressBook, held: Iterable[int]) -> Iterator[str]:

@@ -44,7 +44,7 @@ def run_report(path: Path, names: Sequence[str], config: Path | None, form: str)
         answer = documents[0] if len(documents) == 1 else documents
         click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
     else:
-        print_report(_console(), documents)
+        print_report(console(), documents)
     failed = any(portfolio["status"] != "ok" for document in documents for portfolio in document["portfolios"])
     return NO_VALUE if failed else DONE
 
@@ -124,6 +124,7 @@ def _chosen(name: str | None, known: Sequence[str] | set[str], what: str) -> lis
     return [name]
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=WIDTH, highlight=False)
+def console() -> Console:
+    """Where texts are printed: a terminal, or lines of a fixed width."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(width=WIDTH, highlight=False)

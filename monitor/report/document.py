@@ -25,6 +25,9 @@ Beyond the format's own keys a portfolio carries, all optional to a reader:
     next_funding       what perpetuals receive or pay at the next funding time, in USD (`monitor.report.funding`); null where untold
     assumptions        sentences: what was taken for granted because the snapshot does not say it
 
+Outcomes (digital options, `monitor.snapshot`) stand in a unit's `option`, `delta`, `gamma` and `vega`; a row's quantity is in
+contracts, its notional that of its coin delta. They pay no `short_option`, and `cross` asks them for no margin.
+
 A unit carries `failures`, its rows of `positions` also `account` and `side` (null for the rows `spot:COIN` and
 `collateral:COIN`, which have no standalone margin either). A failure is {reason, detail}. A unit that failed has null for
 every figure. `distance` is null while the ratio is unknown; a side of it is null where no move gets there. `venues` has

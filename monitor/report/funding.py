@@ -19,7 +19,19 @@ from connectors.events import FailureReason
 from connectors.model import PositionSide
 from kernels.pool import pool_ratio
 from monitor.engine import Engine
-from monitor.funding import PAYS_ON_ORACLE, FundingRow, FundingTerms, PoolFunding, due, funding_by, next_time, no_price, payment, terms
+from monitor.funding import (
+    PAYS_ALWAYS,
+    PAYS_ON_ORACLE,
+    FundingRow,
+    FundingTerms,
+    PoolFunding,
+    due,
+    funding_by,
+    next_time,
+    no_price,
+    payment,
+    terms,
+)
 from monitor.margin.result import Failure, PoolResult
 from monitor.pool_arrays import Scope
 from monitor.report.plain import utc
@@ -29,7 +41,12 @@ from monitor.snapshot import AccountRow, InstrumentRow, Snapshot
 def pools_funding(engine: Engine, results: Iterable[PoolResult], snapshot: Snapshot) -> dict[Scope, dict[str, Any]]:
     """By pool of a document's engine: its next funding, in its token; without the pools whose funding it does not tell."""
     listed = {row.id: row for row in snapshot.instruments}
-    found = funding_by(engine, results, lambda venue, name: saved_terms(listed[name], venue, snapshot.as_of_ms))
+
+    def terms_of(venue: str, name: str) -> FundingTerms | None:
+        # an index, which a pool may move with, pays nothing
+        return saved_terms(listed[name], venue, snapshot.as_of_ms) if name in listed else None
+
+    found = funding_by(engine, results, terms_of)
     told = {scope: one for scope, one in found.items() if any(listed[row.instrument].funding is not None for row in one.rows)}
     return {scope: _document(one) for scope, one in told.items()}
 
@@ -50,8 +67,8 @@ def portfolio_funding(snapshot: Snapshot, name: str, equity: float | None, margi
 
 
 def saved_terms(row: InstrumentRow, venue: str, as_of_ms: int) -> FundingTerms | None:
-    """The terms of an instrument of a document; None for what is no perpetual."""
-    if row.kind != "perpetual":
+    """The terms of an instrument of a document; None for what is no perpetual, and for one that pays all the time (Deribit)."""
+    if row.kind != "perpetual" or (row.funding is None and venue in PAYS_ALWAYS):
         return None
     if row.funding is None:
         return FundingTerms(

@@ -174,7 +174,7 @@ class StressAccounts:
         if record["status"] != layout.OK:
             return math.nan
         fx = float(self.tables.fx[record["fx"]])
-        if record["kind"] == layout.OPTION:
+        if record["kind"] >= layout.OPTION:
             return held.quantity * float(record["base"]) * fx
         if record["kind"] == layout.INVERSE:
             index = float(self.tables.coins.table["index"][record["coin"]])

@@ -93,7 +93,7 @@ class AccountState:
                 if (positions or orders) and name not in market.ignored:
                     self.unlisted[name] = None
                 continue
-            if kinds[number] != layout.OPTION and any(position.entry is None for position in positions):
+            if kinds[number] < layout.OPTION and any(position.entry is None for position in positions):
                 self.entryless[name] = None
             yield from self._compare(number, positions, orders)
 

@@ -120,7 +120,7 @@ class StressLegs:
 
     def _is_put(self, number: int) -> bool:
         record = self.tables.instruments.table[number]
-        return bool(record["kind"] == layout.OPTION and not record["call"])
+        return bool(record["kind"] >= layout.OPTION and not record["call"])
 
     def _add(self, portfolio: int, number: int) -> int:
         leg = self.tables.legs.take()
@@ -227,7 +227,7 @@ class StressLegs:
         torn.units[unit] = None
         record["first_leg"] = chain(self.tables.legs.table, (leg for rows in legs.values() for leg in rows), "next")
         kinds = self.tables.instruments.table["kind"]
-        record["has_options"] = any(kinds[number] == layout.OPTION for number in legs)
+        record["has_options"] = any(kinds[number] >= layout.OPTION for number in legs)
         if not legs:
             # a kernel that still has it queued finds an empty series, perhaps already of another unit
             self.tables.units.table["options_moved"][unit] = True

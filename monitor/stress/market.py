@@ -21,7 +21,7 @@ LOWEST_SHOCK = -0.999999
 SECOND_MS, DAY_S = 1_000, 86_400
 
 _TOLD = {"mark": "mark", "forward": "forward", "iv": "volatility"}
-_KINDS = {"perpetual": layout.LINEAR, "future": layout.LINEAR, "option": layout.OPTION}
+_KINDS = {"perpetual": layout.LINEAR, "future": layout.LINEAR, "option": layout.OPTION, "outcome": layout.OUTCOME}
 
 
 def price_nodes(parameters: UnitParameters, regime: float) -> list[float]:
@@ -70,6 +70,7 @@ class StressMarket:
         self._expiries: dict[tuple[int, int | None], int] = {}
         self._dated: dict[int, list[int]] = {}
         self._of_coin: dict[int, list[int]] = {}
+        self._of_asset: dict[int, list[int]] = {}
         self._options_of: dict[tuple[str, str, str, int], Ints] = {}
 
     def coin(self, name: str) -> int:
@@ -104,10 +105,16 @@ class StressMarket:
             self._place(row, listed)
         table = self.tables.instruments.table
         table["mark"][row] = _number(listed.mark)
-        if listed.kind == "option":
+        if _KINDS[listed.kind] >= layout.OPTION:
             table["forward"][row], table["volatility"][row] = _number(listed.forward), _number(listed.iv)
         self._push(row)
         return row
+
+    def replace_terms(self, listed: InstrumentRow) -> None:
+        """Take another margin table of an instrument that is listed; its prices stay."""
+        row = self.instruments[listed.id]
+        known = self.listed[row]
+        self.listed[row] = known.model_copy(update={"tiers": listed.tiers, "max_leverage": listed.max_leverage})
 
     def _place(self, row: int, listed: InstrumentRow) -> None:
         coin = self.coin(listed.coin)
@@ -117,11 +124,12 @@ class StressMarket:
         record["kind"] = layout.INVERSE if listed.inverse else _KINDS[listed.kind]
         record["coin"] = coin
         record["fx"] = 0 if coin_settled else self.asset(listed.settle)
+        self._of_asset.setdefault(int(record["fx"]), []).append(row)
         record["settle"] = 0 if coin_settled else self._settlement(listed.settle)
         record["coin_settled"] = listed.settle == listed.coin
         expiry_s = None if listed.expiry_ms is None else listed.expiry_ms // SECOND_MS
         record["expiry"] = self._expiry(coin, expiry_s)
-        if listed.kind == "option" and expiry_s is not None:
+        if record["kind"] >= layout.OPTION and expiry_s is not None:
             key = (listed.id.partition(":")[0], listed.coin, listed.settle, expiry_s)
             self._options_of[key] = np.append(self._options_of.get(key, np.zeros(0, np.int32)), np.int32(row))
             record["call"] = listed.option_type == "call"
@@ -133,7 +141,7 @@ class StressMarket:
     def _settlement(self, asset: str) -> int:
         group = self._settlements.get(asset)
         if group is None:
-            group = self._settlements[asset] = self.tables.add_settlement()
+            group = self._settlements[asset] = self.tables.add_settlement(self.asset(asset))
         return group
 
     def _expiry(self, coin: int, expiry_s: int | None) -> int:
@@ -192,11 +200,11 @@ class StressMarket:
             self.tables.push(layout.COINS_QUEUED, table, row, "moved")
 
     def set_fx(self, asset: str, price: float) -> None:
-        """USD per unit of a stablecoin."""
+        """USD per unit of a stablecoin: every unit with a leg that settles in it is computed anew, and with it the unit's charge C."""
         row = self.asset(asset)
-        self.tables.fx[row] = price
-        instruments = self.tables.instruments
-        self._push_all(number for number in range(instruments.used) if instruments.table["fx"][number] == row)
+        if self.tables.fx[row] != price:
+            self.tables.fx[row] = price
+            self._push_all(self._of_asset.get(row, ()))
 
     def set_daily_volatility(self, coin: str, volatility: float) -> None:
         """Daily volatility of a coin: the regime and the liquidity charge follow it."""

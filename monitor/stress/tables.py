@@ -70,6 +70,7 @@ class StressTables:
         self.cash = Rows(layout.CASH, self._outgrown, next=nothing, next_of_coin=nothing, coin=nothing)
         self.options = 0
         self.fx: Floats = np.full(FIRST, np.nan)
+        self.settled_in: Ints = np.zeros(1, np.int32)
         self.nodes: Floats = np.zeros((FIRST, nodes))
         self.scenarios: Floats = np.zeros((FIRST, 4, self.width))
         self.rows: Floats = np.zeros((FIRST, self.width))
@@ -119,8 +120,8 @@ class StressTables:
             self._lengthen(longest)
         return Book(
             self.rules, self.coins.table, self.pricing, self.instruments.table, self.expiries.table, self.legs.table,
-            self.orders.table, self.series.table, self.units.table, self.portfolios.table, self.cash.table, self.fx, self.nodes,
-            self.scenarios, self.rows, self.pnl, self.settle, self.curves, self.queue, self.queued,
+            self.orders.table, self.series.table, self.units.table, self.portfolios.table, self.cash.table, self.fx,
+            self.settled_in, self.nodes, self.scenarios, self.rows, self.pnl, self.settle, self.curves, self.queue, self.queued,
         )  # fmt: skip
 
     def _lengthen(self, length: int) -> None:
@@ -129,12 +130,13 @@ class StressTables:
         self.queue = longer
         self._outgrown()
 
-    def add_settlement(self) -> int:
-        """The number of a new settlement group."""
+    def add_settlement(self, asset: int) -> int:
+        """The number of a new settlement group; `asset` is its row of `fx`."""
         groups = self.settle.shape[2]
         wider = np.zeros((self.settle.shape[0], layout.GROUPS, groups + 1))
         wider[:, :, :groups] = self.settle
         self.settle = wider
+        self.settled_in = np.append(self.settled_in, np.int32(asset))
         self._outgrown()
         return int(groups)
 

@@ -14,6 +14,8 @@ from prometheus_client import exposition
 
 from monitor import status
 from monitor.app import Application
+from monitor.live.calendar import Calendar
+from monitor.live.report import frozen
 from monitor.metrics import Collector
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,7 +23,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Host names a request may carry where no token guards the server."""
 
-ENDPOINTS = ("/-/healthy", "/-/ready", "/metrics", "/api/v1/status", "/api/v1/accounts", "/api/v1/alerts")
+ENDPOINTS = (
+    "/-/healthy",
+    "/-/ready",
+    "/metrics",
+    "/api/v1/status",
+    "/api/v1/accounts",
+    "/api/v1/portfolios",
+    "/api/v1/calendar",
+    "/api/v1/alerts",
+)
 """What the server answers."""
 
 
@@ -35,6 +46,8 @@ class ApiServer:
         self.port = port
         self._collector = Collector(app)
         self._rendering = asyncio.Lock()
+        self._computing = asyncio.Lock()
+        """Reports take a moment in a thread: one at a time, however many ask."""
         self._runner: web.AppRunner | None = None
 
     @property
@@ -52,6 +65,8 @@ class ApiServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/api/v1/status", self._document(status.status))
         application.router.add_get("/api/v1/accounts", self._document(status.accounts))
+        application.router.add_get("/api/v1/portfolios", self._portfolios)
+        application.router.add_get("/api/v1/calendar", self._calendar)
         application.router.add_get("/api/v1/alerts", self._document(_alerts))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()
@@ -100,6 +115,24 @@ class ApiServer:
             self._collector.snapshot()
             body = await asyncio.to_thread(encoder, self._collector.registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _portfolios(self, request: web.Request) -> web.Response:
+        live = self._app.portfolios
+        name = request.query.get("portfolio")
+        if name is not None and name not in {portfolio.id for portfolio in live.settings.portfolios}:
+            known = ", ".join(portfolio.id for portfolio in live.settings.portfolios)
+            return web.json_response({"error": f"no portfolio has this id; configured are {known}"}, status=404)
+        async with self._computing:
+            told = frozen(live, self._app.engine, name)
+            document = await asyncio.to_thread(told.report)
+        if "snapshot" in request.query:
+            document = {"report": document, "snapshot": told.snapshot}
+        return web.Response(body=orjson.dumps(document), content_type="application/json")
+
+    async def _calendar(self, request: web.Request) -> web.Response:
+        async with self._computing:
+            document = await asyncio.to_thread(Calendar(self._app).document)
+        return web.Response(body=orjson.dumps(document), content_type="application/json")
 
     def _document(self, build: Callable[[Application], dict[str, Any]]) -> Handler:
         async def serve(request: web.Request) -> web.Response:

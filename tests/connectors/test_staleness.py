@@ -166,6 +166,28 @@ def test_a_feed_that_stays_dead_asks_for_new_connections_ever_more_rarely() -> N
     assert max(gaps) == 497
 
 
+def test_an_optional_feed_is_asked_for_again_but_never_for_a_new_connection() -> None:
+    board = StalenessBoard("venue")
+    board.register("mids", None, 15.0, at(0), optional=True)
+    board.register("marks", None, 15.0, at(0))
+    board.opened(at(0))
+    asked = []
+    for now in range(1, 3000):
+        board.heard("marks", None, at(now))
+        board.judge(at(now))
+        remedies = board.remedies(at(now))
+        assert remedies.reconnect is None
+        asked += [now for _ in remedies.resubscribe]
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert asked[0] == 16
+    assert gaps == sorted(gaps)
+    assert max(gaps) == 481
+
+    board.judge(at(3020))
+    assert board.remedies(at(3020)).resubscribe == [("marks", None)]
+    assert board.remedies(at(3040)).reconnect is not None, "a feed that figures need"
+
+
 def test_a_feed_that_came_back_is_treated_as_new_when_it_dies_again() -> None:
     board = StalenessBoard("venue")
     clock = board.register("marks", None, 15.0, at(0))

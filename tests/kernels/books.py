@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels import pool as kernel
-from tests.kernels.reference import Held, Lent, Pool, maintenance
+from tests.kernels.reference import Held, Lent, Pool, maintenance, worth
 
 BTC = ((0.0, 40.0), (150e6, 20.0))
 HYPE = ((0.0, 10.0), (20e6, 5.0))
@@ -35,6 +35,7 @@ class Book:
             _ints(index for index, _ in held),
             _ints(rows),
             _floats(h.quantity for _, h in held),
+            np.array([h.inverse for _, h in held], np.bool_),
             _floats(1.0 / h.leverage for _, h in held),
             _ints(tables),
             _chain([index for index, _ in held]),
@@ -56,6 +57,8 @@ class Book:
             _heads([index for index, _ in held], size),
             _heads([index for index, _ in lent], size),
             _floats(p.cash for p in pools),
+            _floats(p.maintenance for p in pools),
+            _floats(p.initial for p in pools),
             _floats(p.limit for p in pools),
             np.array([p.borrows for p in pools], np.bool_),
             _floats(p.offset for p in pools),
@@ -140,16 +143,20 @@ def tables(draw: st.DrawFn) -> tuple[tuple[float, float], ...]:
     return tuple(zip([0.0, *(b * 50_000.0 for b in bounds)], map(float, leverages), strict=True))
 
 
-def held(*, known: bool = True) -> st.SearchStrategy[Held]:
+def held(*, known: bool = True, inverse: bool | None = None) -> st.SearchStrategy[Held]:
     marks: st.SearchStrategy[float | None] = st.floats(0.01, 1e5)
     kinds: st.SearchStrategy[tuple[tuple[float, float], ...]] = tables()
     if not known:
         marks, kinds = st.one_of(marks, marks, st.none()), st.one_of(kinds, kinds, kinds, st.just(()))
-    return st.builds(_held, st.floats(-3e6, 3e6).filter(lambda value: abs(value) > 1.0), marks, kinds, st.sampled_from([1.0, 3.0, 20.0]))
+    turned = st.sampled_from([False, False, True]) if inverse is None else st.just(inverse)
+    return st.builds(
+        _held, st.floats(-3e6, 3e6).filter(lambda value: abs(value) > 1.0), marks, kinds, st.sampled_from([1.0, 3.0, 20.0]), turned
+    )
 
 
-def _held(value: float, mark: float | None, table: tuple[tuple[float, float], ...], leverage: float) -> Held:
-    return Held(value / (mark or 100.0), mark, table, leverage)
+def _held(value: float, mark: float | None, table: tuple[tuple[float, float], ...], leverage: float, inverse: bool) -> Held:
+    quantity = -value * (mark or 100.0) if inverse else value / (mark or 100.0)
+    return Held(quantity, mark, table, leverage, inverse)
 
 
 def lent(*, known: bool = True) -> st.SearchStrategy[Lent]:
@@ -169,11 +176,12 @@ def pools(draw: st.DrawFn, *, known: bool = True, adjusted: bool = True, borrows
     positions = tuple(draw(st.lists(held(known=known), min_size=least, max_size=4)))
     borrowing = draw(st.booleans()) if borrows is None else borrows
     collateral = tuple(draw(st.lists(lent(known=known), max_size=2))) if borrowing else ()
-    values: list[float] = [h.quantity * (h.mark or 0.0) for h in positions]
-    needed = float(sum(maintenance(abs(v), h.tiers) for v, h in zip(values, positions, strict=True))) or 100.0
+    values: list[float] = [worth(h) if h.mark is not None else 0.0 for h in positions]
+    fixed = draw(st.sampled_from([0.0, 0.0, 1_000.0, 200_000.0]))
+    needed = float(sum((maintenance(abs(v), h.tiers) for v, h in zip(values, positions, strict=True)), start=fixed)) or 100.0
     equity = needed * draw(st.floats(-2.0, 6.0))
     near = st.one_of(st.just(0.0), st.floats(-0.5, 0.5))
     adjust = [needed * draw(near) if adjusted else 0.0 for _ in range(2)]
     limit = 0.95 if borrowing else 1.0
     offset = draw(st.sampled_from([0.0, 20.0])) if borrowing else 0.0
-    return Pool(equity - sum(values), positions, collateral, limit, borrowing, offset, adjust[0], adjust[1])
+    return Pool(equity - sum(values), positions, collateral, limit, borrowing, offset, adjust[0], adjust[1], fixed, 1.3 * fixed)

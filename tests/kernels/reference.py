@@ -18,12 +18,16 @@ Number = Any
 
 @dataclass(frozen=True)
 class Held:
-    """A position: `tiers` (lower bound, maximum leverage) ascending, empty while unknown; `mark` None while unknown."""
+    """A position: `tiers` (lower bound, maximum leverage) ascending, empty while unknown; `mark` None while unknown.
+
+    An `inverse` one is a quantity of USD owed for coin: worth -quantity / mark.
+    """
 
     quantity: Number
     mark: Number | None
     tiers: tuple[tuple[float, float], ...]
     leverage: float = 10.0
+    inverse: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Pool:
     offset: Number = 0.0
     adjust_equity: Number = 0.0
     adjust_maintenance: Number = 0.0
+    maintenance: Number = 0.0
+    initial: Number = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,13 @@ def maintenance(notional: Number, tiers: Sequence[tuple[float, float]]) -> Numbe
     return total
 
 
+def worth(held: Held) -> Number:
+    """What a position adds to the cash of its pool; NaN while its mark is unknown."""
+    if held.mark is None:
+        return math.nan
+    return -held.quantity / held.mark if held.inverse else held.quantity * held.mark
+
+
 def over(requirement: Number, capacity: Number) -> Number:
     """The ratio of the two: 0 without a requirement, infinite where nothing is left to carry one."""
     if requirement <= 0:
@@ -100,10 +113,10 @@ def figures(pool: Pool) -> Figures:
         return Figures("UNKNOWN_TIER")
     if any(lent.price is None for lent in pool.collateral):
         return Figures("MISSING_PRICE")
-    values = [held.quantity * held.mark for held in pool.positions if held.mark is not None]
+    values = [worth(held) for held in pool.positions]
     equity = pool.cash + sum(values)
-    needed = sum((maintenance(abs(v), held.tiers) for v, held in zip(values, pool.positions, strict=True)), start=0 * pool.cash)
-    initial = sum((abs(v) / type(pool.cash)(held.leverage) for v, held in zip(values, pool.positions, strict=True)), start=0 * pool.cash)
+    needed = sum((maintenance(abs(v), held.tiers) for v, held in zip(values, pool.positions, strict=True)), start=pool.maintenance)
+    initial = sum((abs(v) / type(pool.cash)(held.leverage) for v, held in zip(values, pool.positions, strict=True)), start=pool.initial)
     collateral = sum((lent.amount * lent.price * lent.ratio for lent in pool.collateral if lent.price is not None), start=0 * pool.cash)
     requirement, capacity = demand(pool, equity, needed, collateral)
     raw = over(requirement, capacity)
@@ -143,4 +156,6 @@ def exact(pool: Pool) -> Pool:
         offset=Fraction(pool.offset),
         adjust_equity=Fraction(pool.adjust_equity),
         adjust_maintenance=Fraction(pool.adjust_maintenance),
+        maintenance=Fraction(pool.maintenance),
+        initial=Fraction(pool.initial),
     )

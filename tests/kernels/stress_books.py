@@ -45,6 +45,10 @@ def option(name: str, kind: str, strike: float, seconds: int = 30 * DAY_S, *, co
     return row | {"expiry": (NOON_S + seconds) * 1000, "forward": BTC, "iv": 0.5} | more
 
 
+def outcome(name: str, kind: str, strike: float, seconds: int = DAY_S // 2, **more: Any) -> Document:
+    return option(name, kind, strike, seconds) | {"kind": "outcome"} | more
+
+
 def held(instrument: str, quantity: float, **more: Any) -> Document:
     return {"instrument": instrument, "quantity": quantity} | more
 

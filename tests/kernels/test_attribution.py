@@ -131,6 +131,18 @@ def test_contributions_of_a_hedged_book_by_hand() -> None:
     assert unit(source).maintenance_margin == pytest.approx(10e3 + 150.0 + 2 * spread, rel=1e-12)
 
 
+def test_contributions_share_the_gap_of_a_stablecoin_off_its_peg() -> None:
+    source = document(
+        [perpetual("c"), perpetual("t", BTC / 0.95, settle="USDT")],
+        [account("one", [held("c", 3.0)]), account("two", [held("t", -2.0)])],
+        fx={"USDC": 1.0, "USDT": 0.95},
+    )
+    found = unit(source)
+    rows = positions_of(found)
+    assert rows["two", "t", None].contribution == pytest.approx(-20e3 + 2 * 30.0 + 2 * 0.05 * BTC, rel=1e-12)
+    assert math.fsum(row.contribution for row in found.positions) == pytest.approx(found.maintenance_margin, rel=1e-13)
+
+
 def test_the_worst_scenario_gives_the_contributions() -> None:
     # two legs whose losses are 100 and -60 in the one scenario, 50 and -80 turned in the other: margin 40, shares 100 and -60
     rows = [perpetual("a"), perpetual("b", 150e3)]
@@ -248,7 +260,9 @@ def test_a_leg_alone_has_no_spot_and_no_debts() -> None:
 
 
 def _small(seed: int) -> Document:
-    kinds: tuple[dict[str, Any], ...] = ({}, {"exact_hedges": True}, {"coins": ("BTC",), "positions": 6}, {"overrides": False})
+    kinds: tuple[dict[str, Any], ...] = (
+        {}, {"exact_hedges": True}, {"coins": ("BTC",), "positions": 6}, {"overrides": False}, {"outcomes": True, "positions": 6},
+    )  # fmt: skip
     return random_document(random.Random(seed), **({"accounts": 2, "positions": 3} | kinds[seed % len(kinds)]))
 
 

@@ -115,6 +115,51 @@ def test_hedging_spot_joins_the_usd_group_where_the_set_says_so() -> None:
         assert found.contingency[STABLECOIN_SPREAD] == pytest.approx(spread, rel=1e-13)
 
 
+def test_a_stablecoin_off_its_peg_raises_the_factor_to_its_gap() -> None:
+    rows = [perpetual("t", settle="USDT"), perpetual("c")]
+    for fx, factor in ((0.999, 0.0075), (1.0075, 0.0075), (0.95, 0.05), (1.02, 0.02)):
+        for quantities in ([10.0, -10.0], [-10.0, 10.0]):
+            found = charges(rows, quantities, fx={"USDT": fx, "USDC": 1.0})
+            assert found.contingency[STABLECOIN_SPREAD] == pytest.approx(factor * 10 * BTC, rel=1e-12)
+    both = charges(rows, [10.0, -10.0], fx={"USDT": 0.95, "USDC": 0.9})
+    assert both.contingency[STABLECOIN_SPREAD] == pytest.approx(0.1 * 10 * BTC, rel=1e-12), "the widest gap counts"
+
+
+def test_a_book_in_one_stablecoin_pays_nothing_whatever_its_price() -> None:
+    rows = [perpetual("t", settle="USDT"), perpetual("u", settle="USDT"), perpetual("c")]
+    assert charges(rows, [10.0, -4.0, 0.0], fx={"USDT": 0.5, "USDC": 1.0}).contingency[STABLECOIN_SPREAD] == 0.0
+
+
+def test_a_group_without_delta_is_off_its_peg_for_nobody() -> None:
+    rows = [
+        perpetual("t", settle="USDT"),
+        perpetual("u", settle="USDT"),
+        perpetual("v", settle="USDT"),
+        perpetual("c"),
+        perpetual("d", settle="USD"),
+    ]
+    fx = {"USDT": 0.9, "USDC": 1.0}
+    for quantities in ([2.0, -2.0, 0.0, 5.0, -5.0], [0.1, 0.2, -0.3, 5.0, -5.0]):
+        found = charges(rows, quantities, fx=fx)
+        assert found.contingency[STABLECOIN_SPREAD] == pytest.approx(0.0075 * 5 * BTC, rel=1e-9)
+    assert charges(rows, [0.1, 0.2, -0.2, 5.0, -5.1], fx=fx).contingency[STABLECOIN_SPREAD] == pytest.approx(0.1 * 5.1 * BTC, rel=1e-9)
+
+
+def test_coin_and_usd_settled_contracts_have_no_gap_of_their_own_and_bear_the_other_s() -> None:
+    rows = [perpetual("i", settle="BTC", inverse=True), perpetual("t", settle="USDT"), perpetual("d", settle="USD")]
+    fx = {"USDT": 0.95, "USDC": 0.5}
+    assert charges(rows, [200e3, -2.0, 0.0], fx=fx).contingency[STABLECOIN_SPREAD] == pytest.approx(0.05 * 2 * BTC, rel=1e-12)
+    assert charges(rows, [200e3, 0.0, -2.0], fx=fx).contingency[STABLECOIN_SPREAD] == 0.0
+
+
+def test_orders_bring_the_gap_of_the_stablecoin_they_settle_in() -> None:
+    rows = [perpetual("d", settle="USD"), perpetual("c"), perpetual("t", settle="USDT")]
+    order = {"instrument": "t", "quantity": -3.0, "limit_price": BTC}
+    found = charges(rows, [5.0, -2.0, 0.0], fx={"USDT": 0.95, "USDC": 1.0}, orders=[order], overrides={"BTC": {"price_range": 1e-9}})
+    assert found.binding_orders == "sell_orders"
+    assert found.contingency[STABLECOIN_SPREAD] == pytest.approx(0.05 * 5 * BTC, rel=1e-12)
+
+
 # -- D1: delta spread ------------------------------------------------------------------------------------------------------------
 
 

@@ -135,3 +135,17 @@ def test_the_scan_covers_what_is_promised() -> None:
     assert distance.SCAN[-1] == pytest.approx(4.0)
     assert 0.0 in distance.SCAN
     assert np.all(np.diff(distance.SCAN) > 0)
+
+
+def test_an_inverse_position_under_a_fixed_margin_by_hand() -> None:
+    # long 100,000 USD at 50,000 with 2.5 BTC, margin 0.5 BTC: 4.5 - 100,000 / P = 0.5 at P = 25,000, and upwards never
+    free = ((0.0, math.inf),)
+    pool = Pool(4.5, (Held(100_000.0, 50_000.0, free, inverse=True),), maintenance=0.5)
+    down, up = moves(pool)
+    assert down == pytest.approx(-0.5, rel=1e-6)
+    assert math.isnan(up)
+
+
+def test_a_fixed_margin_shortens_the_distance() -> None:
+    held = Held(1.0, 1000.0, ((0.0, 5.0),))
+    assert moves(Pool(-800.0, (held,), maintenance=50.0))[0] == pytest.approx(850.0 / 900.0 - 1.0, rel=1e-6)

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from kernels import pool as kernel
 from tests.kernels.books import BTC, HYPE, Book, pools
-from tests.kernels.reference import Held, Lent, Pool, exact, figures, with_position
+from tests.kernels.reference import Held, Lent, Pool, exact, figures, with_position, worth
 
 TARGETS = st.sampled_from([0.5, 0.85, 0.9, 1.0])
+FREE = ((0.0, math.inf),)
+"""A table without margin."""
+
 ROUNDING = Fraction(1, 10**12)
 """Exactly at the target the kernel's doubles may fall on either side of it."""
 
@@ -40,14 +43,18 @@ def test_at_the_liquidation_price_nothing_is_available(pool: Pool) -> None:
     size = float(figures(exact(pool)).size)
     for slot, price in enumerate(book.liquidation_prices()):
         held = pool.positions[slot]
-        if math.isnan(price):
+        if math.isnan(price) and held.inverse:
+            # nothing is left of it at an infinite price, and without end at a price of zero
+            far = float(available(with_position(pool, slot, quantity=0.0)))
+            assert far <= 1e-9 * size if held.quantity > 0 else far >= -1e-9 * size
+        elif math.isnan(price):
             # without a root on the positive side a price of zero is on the same side of the threshold as any other
             at_zero = float(available(with_position(pool, slot, mark=0.0)))
             assert at_zero >= -1e-9 * size if held.quantity > 0 else at_zero <= 1e-9 * size
         else:
             assert price > 0
             there = available(with_position(pool, slot, mark=float(price)))
-            assert abs(float(there)) <= 1e-9 * (size + abs(held.quantity) * price)
+            assert abs(float(there)) <= 1e-9 * (size + abs(worth(replace(held, mark=float(price)))))
 
 
 def test_liquidation_price_in_a_higher_tier_than_the_position_is_in() -> None:
@@ -159,12 +166,11 @@ def test_the_reduction_brings_the_ratio_to_the_target(pool: Pool, target: float,
     before = figures(exact(pool))
     assume(abs(before.equity) > before.size / 10**6 and abs(before.equity + pool.adjust_equity) > before.size / 10**6)
     traded = book.reduction(slot, target)
-    mark = Fraction(held.mark or 0)
 
     def after(quantity: Fraction) -> Pool:
         # traded at the mark: what the position was worth becomes cash
         smaller = with_position(exact(pool), slot, quantity=Fraction(held.quantity) + quantity)
-        return replace(smaller, cash=smaller.cash - quantity * mark)
+        return replace(smaller, cash=smaller.cash - worth(with_position(exact(pool), slot, quantity=quantity).positions[slot]))
 
     closed = figures(after(-Fraction(held.quantity)))
     if math.isnan(traded):
@@ -211,3 +217,31 @@ def test_no_reduction_where_closing_the_position_is_not_enough() -> None:
     assert math.isnan(evaluated(pool).reduction(0, 0.85))
     gone = Pool(-1001.0, (Held(1.0, 1000.0, ((0.0, 5.0),)),), (), 0.95, True, 20.0)
     assert math.isnan(evaluated(gone).reduction(0, 0.85))
+
+
+# -- a fixed part of the margin, and inverse positions ---------------------------------------------------------------------------
+
+
+def test_no_trade_mends_a_pool_whose_position_has_no_margin_of_its_own() -> None:
+    pool = Pool(-900.0, (Held(1.0, 1000.0, FREE),), maintenance=95.0)
+    book = evaluated(pool)
+    assert book.out.ratio[0] == pytest.approx(0.95)
+    assert math.isnan(book.reduction(0, 0.85))
+    assert cash_needed(pool, 0.85) == pytest.approx(95.0 / 0.85 - 100.0)
+
+
+def test_liquidation_price_of_an_inverse_position_by_hand() -> None:
+    # long 100,000 USD at 50,000 with 2.5 BTC: 2.5 + 2 - 100,000 / P = 0.5 where P = 25,000
+    long = evaluated(Pool(4.5, (Held(100_000.0, 50_000.0, FREE, inverse=True),), maintenance=0.5))
+    assert long.out.equity[0] == pytest.approx(2.5)
+    assert long.out.ratio[0] == pytest.approx(0.2)
+    assert long.liquidation_prices()[0] == pytest.approx(25_000.0, rel=1e-12)
+    # short the same: 0.5 + 100,000 / P = 0.5 never
+    short = evaluated(Pool(0.5, (Held(-100_000.0, 50_000.0, FREE, inverse=True),), maintenance=0.5))
+    assert math.isnan(short.liquidation_prices()[0])
+
+
+def test_liquidation_price_of_an_inverse_position_beyond_a_tier_bound() -> None:
+    # margin 5 % of the first 3 BTC of notional, 10 % of the rest; at P = 20,000 the notional is 5 BTC
+    pool = Pool(5.35, (Held(100_000.0, 50_000.0, ((0.0, 10.0), (3.0, 5.0)), inverse=True),))
+    assert evaluated(pool).liquidation_prices()[0] == pytest.approx(20_000.0, rel=1e-12)

@@ -222,6 +222,7 @@ def distances(book: StressBook, coin: str, targets: list[float], beta: dict[str,
 @pytest.mark.parametrize("seed", range(1 if CHECKED else 5))
 def test_distances_are_the_nearest_crossings_of_the_reference(seed: int, name: str) -> None:
     kind: dict[str, Any] = {"coins": ("BTC",)} if seed % 2 else {}
+    kind |= {"outcomes": seed > 2}
     source = random_document(random.Random(seed), accounts=2, positions=3, **kind)
     book, found = stress_book(source, name), result_of(source, REFERENCE[name], "desk")
     targets = [0.85, 1.0]

@@ -26,6 +26,8 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"exact_hedges": True, "overrides": False, "failures": True},
     {"expiries": (-1, 0, 1, 899, 1799, 3600, 86_400), "positions": 8},
     {"accounts": 6},
+    {"outcomes": True},
+    {"outcomes": True, "options": False, "expiries": (0, 1, 60, 3600, 43_200, 86_400), "positions": 10, "failures": True},
 )
 """What the books are drawn with, in turn."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -44,6 +44,12 @@ class QuietConnector:
 
     def refresh(self, account: str) -> None:
         self.refreshed.append(account)
+
+    def set_wanted(self, instruments: Iterable[str]) -> None:
+        self.wanted = tuple(instruments)
+
+    def watch_coins(self, coins: Iterable[str]) -> None:
+        self.coins = tuple(coins)
 
     def set_priorities(self, ratios: Mapping[str, float]) -> None:
         self.ratios.append(dict(ratios))

@@ -12,6 +12,7 @@ from monitor.explain.explanation import explain
 from monitor.explain.writing import Check, Explanation, price, usd
 from monitor.stress.book import StressBook
 from monitor.stress.load import book_of
+from tests.kernels.stress_books import BTC, account, document, held, perpetual
 from tests.monitor import saved_book
 from tests.reference.books import random_document
 from tests.reference.margin_model import HOUSE, UTA, evaluate
@@ -38,11 +39,11 @@ def named(found: Explanation, what: str) -> Check:
 
 
 @SETS
-@pytest.mark.parametrize("exact", [False, True], ids=["any", "exact-hedges"])
-def test_every_explained_sum_is_the_engine_s(name: str, exact: bool) -> None:
+@pytest.mark.parametrize("kind", [{}, {"exact_hedges": True}, {"outcomes": True}], ids=["any", "exact-hedges", "outcomes"])
+def test_every_explained_sum_is_the_engine_s(name: str, kind: dict[str, Any]) -> None:
     seen, bound = 0, 0
     for seed in range(30):
-        document = random_document(random.Random(seed), exact_hedges=exact, failures=seed % 5 == 4)
+        document = random_document(random.Random(seed), failures=seed % 5 == 4, **kind)
         book = evaluated(document, name)
         for portfolio in book.accounts.portfolios:
             found = explain(book, portfolio)
@@ -176,6 +177,28 @@ def test_each_instrument_s_liquidity_charge_is_shown() -> None:
     assert ["hyperliquid:ETH", "140,020.00", "unknown", "unknown", "0.1", "14,002.00"] in lines
     option = next(line for line in lines if line[:1] == [saved_book.CALL] and "unknown" in line)
     assert option[-2] == option[-1]
+
+
+@pytest.mark.parametrize(
+    ("fx", "charged"),
+    [
+        (0.95, "x 0.05 (|fx USDT 0.95 - 1|, wider than f_C 0.0075) x I 100,000"),
+        (0.999, "x 0.0075 (f_C; |fx USDT 0.999 - 1| is within it) x I 100,000"),
+    ],
+)
+def test_which_factor_a_cross_stablecoin_hedge_pays_is_shown(fx: float, charged: str) -> None:
+    rows = [perpetual("c"), perpetual("t", BTC / fx, settle="USDT")]
+    source = document(rows, [account("one", [held("c", 10.0)]), account("two", [held("t", -10.0)])], fx={"USDC": 1.0, "USDT": fx})
+    found = explain(evaluated(source), "p")
+    check = named(found, "C  stablecoin_spread")
+    assert check.agrees
+    assert check.engine == pytest.approx(max(0.0075, 1.0 - fx) * 10 * BTC, rel=1e-12)
+    assert charged in text(found)
+
+
+def test_a_unit_without_a_stablecoin_has_no_gap_to_show() -> None:
+    found = explain(evaluated(document([perpetual("u", settle="USD")], [account("one", [held("u", 1.0)])])), "p")
+    assert "x 0.0075 (f_C; no stablecoin has a delta)" in text(found)
 
 
 def test_what_no_price_moves_is_told_apart_from_what_moves() -> None:

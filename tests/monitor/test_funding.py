@@ -35,6 +35,7 @@ class Fixed:
     specs: list[PoolSpec]
     refresh: str = ""
     failure: Failure | None = None
+    followed: frozenset[str] = frozenset()
 
     def apply(self, event: AccountEvent, market: Market) -> None:
         raise AssertionError("nothing happens to it")

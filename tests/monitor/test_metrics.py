@@ -19,6 +19,14 @@ from tests.monitor.own_desk import ACCOUNT, position
 from tests.monitor.test_status import hourly, with_funding
 
 FAMILIES = {
+    "marginwatch_portfolio_drift_ratio": "gauge",
+    "marginwatch_portfolio_evaluations": "counter",
+    "marginwatch_portfolio_valid": "gauge",
+    "marginwatch_portfolio_equity_usd": "gauge",
+    "marginwatch_portfolio_maintenance_margin_usd": "gauge",
+    "marginwatch_portfolio_initial_margin_usd": "gauge",
+    "marginwatch_portfolio_margin_ratio": "gauge",
+    "marginwatch_portfolio_cross_maintenance_margin_usd": "gauge",
     "marginwatch_account_equity_usd": "gauge",
     "marginwatch_account_maintenance_margin_usd": "gauge",
     "marginwatch_account_initial_margin_usd": "gauge",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from connectors.events import MarkPrices
@@ -30,9 +31,9 @@ async def test_portfolios_are_computed_beside_the_pools() -> None:
     async with started(own):
         await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.5)))
         await own.tell(MarkPrices("hyperliquid", "allDexsAssetCtxs", own.now_ns, ["hyperliquid:BTC"], [100.0], [100.0], [0.0]))
-        await own.until(lambda: any(not view.failures for view in own.app.desk_views), 10.0)
+        await own.until(lambda: any(not view.failures for view in own.app.portfolio_views), 10.0)
         text = shown(own)
-        (view,) = own.app.desk_views
+        (view,) = own.app.portfolio_views
         assert view.result is not None
         assert "portfolio portfolio: " in text
         assert "first to be liquidated down: maker on hyperliquid (main)" in text
@@ -42,19 +43,19 @@ async def test_portfolios_are_computed_beside_the_pools() -> None:
         json.dumps(told, allow_nan=False)
 
 
-async def test_a_portfolio_that_cannot_be_computed_leaves_the_pools_alone() -> None:
+async def test_a_portfolio_that_cannot_be_computed_leaves_the_pools_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     warm_up_portfolio()
     own = OwnApplication()
 
     def fails(*_: object) -> None:
         raise ValueError("a defect")
 
-    own.app.desk.evaluate = fails  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr("monitor.app.portfolio_view", fails)
     async with started(own):
         await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.9)))
         await own.until(lambda: ("main", "margin_level") in own.firing(), 10.0)
         await own.clock.advance(3.0)
-        assert own.app.desk_views == ()
+        assert {view.result for view in own.app.portfolio_views} == {None}
         assert [result.valid for result in own.app.results()] == [True]
 
 

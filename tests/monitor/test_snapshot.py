@@ -254,7 +254,7 @@ HELD = {"instrument": "aster:ETHUSDT", "quantity": 1}
         (instrument(PERPETUAL, expiry_ms=1), 'instruments[1].expiry_ms: unknown key; did you mean "expiry"?'),
         (
             instrument(PERPETUAL, kind="perp"),
-            'instruments[1].kind: expected "perpetual", "future", "option" or "spot", got text "perp"; did',
+            'instruments[1].kind: expected "perpetual", "future", "option", "outcome" or "spot", got text "perp"; did',
         ),
         (
             again("instruments", SPOT),
@@ -285,6 +285,11 @@ HELD = {"instrument": "aster:ETHUSDT", "quantity": 1}
         (instrument(CALL, option_type=None), "instruments[0].option_type: missing; an option needs it"),
         (instrument(CALL, option_type="C"), 'instruments[0].option_type: expected "call" or "put", got text "C"'),
         (instrument(CALL, expiry=None), "instruments[0].expiry: missing; an option needs it"),
+        (instrument(CALL, kind="outcome", strike=None), "instruments[0].strike: missing; an outcome needs it"),
+        (instrument(CALL, kind="outcome", settle="ETH"), "instruments[0].settle: an outcome pays 1 of a stablecoin, and this is its coin"),
+        (instrument(CALL, kind="outcome", mark=1.01), "instruments[0].mark: expected the price of one contract, from 0 to 1, got 1.01"),
+        (instrument(CALL, kind="outcome", inverse=True), "instruments[0].inverse: only a perpetual or a future can be inverse"),
+        (instrument(CALL, kind="outcome", funding={}), "instruments[0].funding: an outcome pays none"),
         (instrument(CALL, inverse=True), "instruments[0].inverse: only a perpetual or a future can be inverse, and this is option"),
         (instrument(SPOT, inverse=True), "instruments[3].inverse: only a perpetual or a future can be inverse, and this is spot"),
         (instrument(CALL, iv=61), "instruments[0].iv: expected a decimal, 0.42 for 42 %, got 61; is it in per cent?"),

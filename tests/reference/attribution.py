@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tests.reference import contingency as charge
 from tests.reference.portfolio import Result, margin
 from tests.reference.snapshot import Account, Leg, utc_date
-from tests.reference.unit import Held, Outcome, Unit, by_expiry, settlement_group, stablecoin_groups
+from tests.reference.unit import Held, Outcome, Unit, by_expiry, settlement_group, stablecoin_factor, stablecoin_groups
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ def sign(value: float) -> float:
 
 def short_option_slopes(held: Sequence[Held], factor: float, index: float) -> list[float]:
     """A: only the quantities of net short calls, or net short puts, of a date count."""
-    groups = [(utc_date(item.leg.instrument.expiry or 0), item.leg.instrument.call) if item.quote.is_option else None for item in held]
+    counts = [item.quote.is_option and not item.quote.is_outcome for item in held]
+    dates = [(utc_date(item.leg.instrument.expiry or 0), item.leg.instrument.call) for item in held]
+    groups = [date if own else None for date, own in zip(dates, counts, strict=True)]
     nets = charge.total((group, item.quantity) for group, item in zip(groups, held, strict=True))
     return [
         -item.quantity * factor * index if group is not None and nets[group] < 0.0 else 0.0
@@ -68,7 +70,8 @@ def stablecoin_shares(unit: Unit, outcome: Outcome) -> tuple[list[float], float]
     """C: of each leg, and of hedging spot where it is in a group."""
     joins = unit.values["spot_in_stablecoin_spread"]
     groups = stablecoin_groups(outcome.held, outcome.hedge, joins)
-    net, scale = sign(math.fsum(groups.values())), unit.values["f_C"] * unit.index / 2.0
+    scale = stablecoin_factor(outcome.held, groups, unit.values["f_C"]) * unit.index / 2.0
+    net = sign(math.fsum(groups.values()))
     slopes = {group: (sign(delta) - net) * scale for group, delta in groups.items()}
     legs = [item.delta * slopes[settlement_group(item)] for item in outcome.held]
     return legs, outcome.hedge * slopes["USD"] if joins and outcome.hedge != 0.0 else 0.0

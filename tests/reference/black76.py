@@ -1,4 +1,4 @@
-"""Undiscounted Black-76 in plain Python: price, greeks and implied volatility of one option."""
+"""Undiscounted Black-76 in plain Python: price, greeks and implied volatility of one option; price and greeks of a digital one."""
 
 from __future__ import annotations
 
@@ -61,6 +61,26 @@ def option_vega(forward: float, strike: float, sigma: float, years: float) -> fl
         return 0.0
     d1, _ = _d1_d2(forward, strike, sigma, years)
     return forward * _pdf(d1) * math.sqrt(years)
+
+
+def digital(forward: float, strike: float, sigma: float, years: float, call: bool) -> float:
+    """Price of what pays 1 above the strike (call), or at and below it (put): N(d2) or N(-d2)."""
+    if years <= 0.0:
+        return float(forward > strike) if call else float(forward <= strike)
+    _, d2 = _d1_d2(forward, strike, sigma, years)
+    return _cdf(d2) if call else _cdf(-d2)
+
+
+def digital_greeks(forward: float, strike: float, sigma: float, years: float, call: bool) -> tuple[float, float, float]:
+    """Derivatives of `digital`: first and second by the forward, first by the volatility; 0 at expiry."""
+    if years <= 0.0:
+        return 0.0, 0.0, 0.0
+    d1, d2 = _d1_d2(forward, strike, sigma, years)
+    deviation, sign = sigma * math.sqrt(years), 1.0 if call else -1.0
+    # d2 rises by 1 / (F deviation) with the forward, and by -d1 / sigma with the volatility
+    delta = sign * _pdf(d2) / (forward * deviation)
+    gamma = -delta * (d2 / (forward * deviation) + 1.0 / forward)
+    return delta, gamma, -sign * _pdf(d2) * d1 / sigma
 
 
 def implied(price: float, forward: float, strike: float, years: float, call: bool) -> float | None:

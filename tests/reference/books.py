@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.reference.black76 import black76
+from tests.reference.black76 import black76, digital
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -62,6 +62,7 @@ def random_document(
     positions: int = 5,
     expiries: tuple[int, ...] = EXPIRIES,
     options: bool = True,
+    outcomes: bool = False,
     orders: bool = True,
     spot: bool = True,
     overrides: bool = True,
@@ -71,16 +72,23 @@ def random_document(
 ) -> Document:
     """A valid snapshot with up to `accounts` accounts of up to `positions` positions each, all legs between 3e3 and 2e6 USD.
 
-    `spot` draws balances of coins and spot hedging, `overrides` parameters of the document's own, `failures` leaves out
-    fx, indices, marks and volatilities here and there (so that units fail), `exact_hedges` mirrors perpetual positions into other
-    accounts (exact ties of worst scenarios and branches), `text` writes some numbers as strings. Times to expiry are seconds.
+    `outcomes` lists digital options on Hyperliquid too, `spot` draws balances of coins and spot hedging, `overrides` parameters of the
+    document's own, `failures` leaves out fx, indices, marks and volatilities here and there (so that units fail), `exact_hedges`
+    mirrors perpetual positions into other accounts (exact ties of worst scenarios and branches), `text` writes some numbers as
+    strings. Times to expiry are seconds. Now and then a stablecoin is off its peg.
     """
     as_of = 1_795_262_400 + rng.randrange(0, 30 * DAY)
     draw = _Draw(rng, as_of, failures, text)
     chosen = tuple(coin for coin in coins if draw.chance(0.7)) or coins[:1]
     draw.index = {coin: draw.near(COINS[coin], 0.2) for coin in chosen}
     draw.fx = {"USDT": draw.near(0.9998, 0.0005), "USDC": draw.near(1.0, 0.0003)}
+    # of its own: what `rng` draws from here on stays as it was
+    peg = random.Random(as_of)
+    if peg.random() < 0.3:
+        draw.fx[peg.choice(("USDT", "USDC"))] = peg.uniform(0.85, 1.05)
     listed = [row for coin in chosen for row in _instruments(draw, coin, expiries if options else ())]
+    if outcomes:
+        listed += [row for coin in chosen for row in _outcomes(draw, coin, expiries)]
     names = [f"account-{number}" for number in range(rng.randint(1, accounts))]
     books = [_account(draw, name, rng.choice(VENUES), listed, positions, orders, spot) for name in names]
     if exact_hedges:
@@ -192,6 +200,30 @@ def _option(draw: _Draw, coin: str, seconds: int) -> Row:
     return row
 
 
+def _outcomes(draw: _Draw, coin: str, expiries: tuple[int, ...]) -> list[Row]:
+    rng, rows = draw.rng, list[Row]()
+    settle = rng.choice(("USDC", "USDT"))
+    for number in range(6):
+        seconds, sigma, call = rng.choice(expiries), rng.uniform(0.25, 1.1), draw.chance(0.5)
+        years = max(0, seconds) / (365 * DAY)
+        forward = draw.near(draw.index[coin] / draw.fx[settle], 0.002)
+        strike = forward * math.exp(rng.uniform(-1.8, 1.8) * sigma * math.sqrt(years) + rng.uniform(-0.02, 0.02))
+        row: Row = {"id": f"hyperliquid:#{coin}-{number}", "kind": "outcome", "coin": coin, "settle": settle}
+        row |= {"option_type": "call" if call else "put", "strike": strike, "expiry": draw.time(draw.as_of + seconds)}
+        row |= {"forward": draw.number(forward), "iv": draw.number(sigma), "mark": None}
+        if draw.chance(0.5):
+            row["mark"] = min(1.0, max(0.0, digital(forward, strike, sigma, years, call) + rng.uniform(-0.02, 0.02)))
+        if draw.failures and draw.chance(0.05):
+            row |= rng.choice(({"forward": None}, {"iv": None}, {"iv": 0.0}))
+        rows.append(row)
+    return rows
+
+
+def has_strike(row: Row) -> bool:
+    """Whether a row of instruments is priced on a forward with a volatility."""
+    return row["kind"] in ("option", "outcome")
+
+
 def _account(draw: _Draw, name: str, venue: str, listed: list[Row], positions: int, orders: bool, spot: bool) -> Row:
     rng = draw.rng
     hedge_mode = venue == "aster" and draw.chance(0.7)
@@ -227,7 +259,7 @@ def sign_of(row: Row) -> float:
 
 def _price(draw: _Draw, row: Row) -> float:
     """USD per unit of quantity, roughly."""
-    return 1.0 if row.get("inverse") else draw.index[row["coin"]]
+    return 1.0 if row.get("inverse") or row["kind"] == "outcome" else draw.index[row["coin"]]
 
 
 def _position(draw: _Draw, row: Row, hedge_mode: bool, sign: float | None = None) -> Row:
@@ -235,7 +267,7 @@ def _position(draw: _Draw, row: Row, hedge_mode: bool, sign: float | None = None
     if draw.chance(0.03) and not hedge_mode and sign is None:
         quantity = 0.0
     found: Row = {"instrument": row["id"], "quantity": draw.number(quantity)}
-    if row["kind"] != "option" or draw.chance(0.5):
+    if not has_strike(row) or draw.chance(0.5):
         found["entry"] = draw.number(draw.near(draw.index[row["coin"]], 0.05))
     if hedge_mode:
         found["side"] = "long" if quantity > 0.0 else "short"
@@ -247,6 +279,8 @@ def _order(draw: _Draw, row: Row) -> Row:
     price = draw.index[row["coin"]]
     if row["kind"] == "option":
         price = 0.03 if row["settle"] == row["coin"] else 0.03 * price
+    if row["kind"] == "outcome":
+        price = 0.5
     order: Row = {"instrument": row["id"], "quantity": draw.number(quantity), "limit_price": draw.number(draw.near(price, 0.02))}
     if draw.chance(0.5):
         order["reduce_only"] = draw.chance(0.4)

@@ -44,6 +44,14 @@ def vega_spread(by_expiry: Sequence[tuple[float, float]], factor: float, index: 
     return spread(by_expiry) * factor * index
 
 
+def stablecoin_factor(deltas: Iterable[tuple[float, float]], gross: float, least: float) -> float:
+    """The factor of C, from (net coin delta, fx) of each settlement group: no less than any gap of one that has a delta.
+
+    `gross` is the coin quantity of all legs: a millionth of a millionth of it is a delta of rounding alone.
+    """
+    return max([least, *(abs(fx - 1.0) for delta, fx in deltas if abs(delta) > 1e-12 * gross)])
+
+
 def stablecoin_spread(deltas: Sequence[float], factor: float, index: float) -> float:
     """C, from the net coin delta of each settlement group."""
     return (math.fsum(abs(delta) for delta in deltas) - abs(math.fsum(deltas))) / 2.0 * factor * index

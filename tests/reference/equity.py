@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.reference.market import Failure, Market, Quote, lacking, quote
+from tests.reference.market import Failure, Market, Quote, has_strike, lacking, quote
 from tests.reference.parameters import ParameterSet, Values
 from tests.reference.snapshot import Account, Balance, Debt, Leg
 
@@ -90,7 +90,7 @@ def debt_failures(account: Account, market: Market) -> Iterator[Failure]:
 def valuation_failures(account: Account, market: Market) -> Iterator[Failure]:
     """What an account's computed equity lacks, besides what its units lack anyway."""
     for leg in account.legs:
-        if leg.instrument.kind != "option" and leg.quantity != 0.0 and leg.entry is None:
+        if not has_strike(leg.instrument) and leg.quantity != 0.0 and leg.entry is None:
             yield Failure("MISSING_ENTRY", leg.instrument.coin, leg.instrument.id)
     for balance in account.balances:
         if balance.total != 0.0 and market.price(balance.asset) is None:

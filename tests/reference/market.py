@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.reference.black76 import black76, implied, option_delta, option_gamma, option_vega
+from tests.reference.black76 import black76, digital, digital_greeks, implied, option_delta, option_gamma, option_vega
 from tests.reference.snapshot import SECONDS_A_DAY, Book, Instrument
 
 YEAR = 365 * SECONDS_A_DAY
@@ -68,8 +68,13 @@ class Quote:
 
     @property
     def is_option(self) -> bool:
-        """Whether it is an option."""
-        return self.instrument.kind == "option"
+        """Whether it is an option, also one that pays 1 (an outcome)."""
+        return has_strike(self.instrument)
+
+    @property
+    def is_outcome(self) -> bool:
+        """Whether it is an option that pays 1."""
+        return self.instrument.kind == "outcome"
 
     @property
     def years(self) -> float:
@@ -94,25 +99,38 @@ class Quote:
         return (self.mark if self.instrument.inverse else self.mark * self.fx) / self.index - 1.0
 
     def coins(self, quantity: float) -> float:
-        """Coin quantity of `quantity`: of an inverse contract USD notional / mark."""
+        """Coin quantity of `quantity`: of an inverse contract USD notional / mark, of an outcome its coin delta."""
+        if self.is_outcome:
+            return self.delta(quantity)
         return quantity / self.mark if self.instrument.inverse else quantity
 
     def price(self, forward: float, sigma: float) -> float:
-        """Black-76 price per coin at another forward and volatility."""
-        return black76(forward, self.instrument.strike, sigma, self.years, self.instrument.call)
+        """Price of one contract before fx at another forward and volatility: Black-76, of an outcome N(d2) or N(-d2)."""
+        return contract_price(self.instrument, forward, sigma, self.years)
+
+    @property
+    def digital_greeks(self) -> tuple[float, float, float]:
+        """Delta, gamma and vega of one contract of an outcome."""
+        return digital_greeks(self.forward, self.instrument.strike, self.sigma, self.years, self.instrument.call)
 
     def delta(self, quantity: float) -> float:
         """Coin delta of `quantity`."""
+        if self.is_outcome:
+            return quantity * self.digital_greeks[0]
         if not self.is_option:
             return self.coins(quantity)
         return quantity * option_delta(self.forward, self.instrument.strike, self.sigma, self.years, self.instrument.call)
 
     def gamma(self, quantity: float) -> float:
         """Coin per USD of `quantity`; 0 unless an option."""
+        if self.is_outcome:
+            return quantity * self.digital_greeks[1]
         return quantity * option_gamma(self.forward, self.instrument.strike, self.sigma, self.years) if self.is_option else 0.0
 
     def vega(self, quantity: float) -> float:
         """Price change of `quantity` per 1.00 of volatility, in the forward's money; 0 unless an option."""
+        if self.is_outcome:
+            return quantity * self.digital_greeks[2]
         return quantity * option_vega(self.forward, self.instrument.strike, self.sigma, self.years) if self.is_option else 0.0
 
     def signed_notional(self, quantity: float) -> float:
@@ -127,6 +145,17 @@ class Quote:
             in_coin = self.instrument.settle == self.instrument.coin
             return quantity * ((limit * self.forward if in_coin else limit) - self.base) * self.fx
         return quantity * (limit / self.mark - 1.0) if self.instrument.inverse else quantity * (limit - self.mark) * self.fx
+
+
+def has_strike(instrument: Instrument) -> bool:
+    """Whether it is priced on a forward with a volatility."""
+    return instrument.kind in ("option", "outcome")
+
+
+def contract_price(instrument: Instrument, forward: float, sigma: float, years: float) -> float:
+    """Price of one contract of an option or outcome, in the forward's money."""
+    formula = digital if instrument.kind == "outcome" else black76
+    return formula(forward, instrument.strike, sigma, years, instrument.call)
 
 
 def _fx(instrument: Instrument, market: Market) -> float | None:
@@ -145,7 +174,7 @@ def seconds_to_expiry(instrument: Instrument, market: Market) -> int:
 def _sigma(instrument: Instrument, market: Market) -> float | None:
     if instrument.iv is not None and instrument.iv > 0.0:
         return instrument.iv
-    if instrument.mark is None or instrument.forward is None:
+    if instrument.kind == "outcome" or instrument.mark is None or instrument.forward is None:
         return None
     price = _published_mark(instrument)
     assert price is not None
@@ -164,7 +193,7 @@ def lacking(instrument: Instrument, market: Market) -> Iterator[Failure]:
         yield Failure("MISSING_INDEX", instrument.coin, instrument.coin)
     if _fx(instrument, market) is None:
         yield Failure("MISSING_FX", instrument.coin, instrument.settle)
-    if instrument.kind != "option":
+    if not has_strike(instrument):
         if instrument.mark is None or instrument.mark <= 0.0:
             yield Failure("MISSING_MARK", instrument.coin, instrument.id)
     elif instrument.forward is None or instrument.forward <= 0.0:
@@ -183,14 +212,14 @@ def quote(instrument: Instrument, market: Market, option_base: str) -> Quote:
     assert fx is not None
     seconds = seconds_to_expiry(instrument, market)
     factor = market.factor(instrument.coin)
-    if instrument.kind != "option":
+    if not has_strike(instrument):
         assert instrument.mark is not None
         return Quote(instrument, index, fx, seconds, mark=instrument.mark * factor)
     assert instrument.forward is not None
     sigma = (_sigma(instrument, market) or 0.0) if seconds > 0 else 0.0
     years = seconds / YEAR
-    then = black76(instrument.forward, instrument.strike, sigma, years, instrument.call)
-    now = black76(instrument.forward * factor, instrument.strike, sigma, years, instrument.call)
+    then = contract_price(instrument, instrument.forward, sigma, years)
+    now = contract_price(instrument, instrument.forward * factor, sigma, years)
     published = _published_mark(instrument) if option_base == "mark" else None
     base = now if published is None else published + (now - then)
     return Quote(instrument, index, fx, seconds, forward=instrument.forward * factor, sigma=sigma, base=base)

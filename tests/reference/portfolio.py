@@ -63,6 +63,11 @@ def impact(notional: float, cap: float, eta: float, sigma_day: float | None, vol
     return min(cap, eta * sigma_day * math.sqrt(notional / (stress * volume)))
 
 
+def outcome_risk(quantity: float, base: float) -> float:
+    """What contracts that pay 1 can still lose, before fx: long their value, short what is missing to 1."""
+    return quantity * base if quantity >= 0.0 else -quantity * max(0.0, 1.0 - base)
+
+
 def liquidity(rows: Sequence[tuple[Leg, Quote]], market: Market, parameters: ParameterSet) -> Liquidity:
     """Sum over instruments, positions only, gross over accounts."""
     terms = parameters.portfolio
@@ -77,6 +82,8 @@ def liquidity(rows: Sequence[tuple[Leg, Quote]], market: Market, parameters: Par
         charge = notional * impact(notional, terms["liquidity_cap"], terms["eta"], sigma_day, volume, terms["adv_stress"])
         if quote.is_option and all(leg.quantity >= 0.0 for leg, _ in own):
             charge = min(charge, math.fsum(leg.quantity for leg, _ in own) * quote.base * quote.fx)
+        elif quote.is_outcome:
+            charge = min(charge, math.fsum(outcome_risk(leg.quantity, quote.base) for leg, _ in own) * quote.fx)
         charges.append(charge)
         if not sigma_day or not volume:
             flagged.append(leg.instrument.id)

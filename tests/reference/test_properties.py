@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.reference.books import Document, random_document, scaled, without_orders
+from tests.reference.books import Document, has_strike, random_document, scaled, without_orders
 from tests.reference.equity import borrow, equity, im_rate
 from tests.reference.margin_model import HOUSE, UTA, ParameterSet, cash_to_safety, distance, evaluate, moved, result_of, venue_out
 from tests.reference.portfolio import Result
@@ -83,7 +83,7 @@ def test_initial_margin_is_at_least_maintenance_besides_borrow(parameters: Param
 
 @SETS
 def test_margin_scales_with_the_book(parameters: ParameterSet) -> None:
-    for document in books():
+    for document in [*books(), *books(outcomes=True)]:
         twice = evaluate(scaled(document, 2.0), parameters)
         for name, found in evaluate(document, parameters).items():
             for figure in ("maintenance_margin", "initial_margin"):
@@ -106,7 +106,7 @@ def test_removing_a_position_costs_at_most_its_opposite(parameters: ParameterSet
         units = evaluate(document, parameters)["p"]["units"]
         return float(next((unit["max_loss"] for unit in units if unit["coin"] == coin), 0.0))
 
-    for seed, document in enumerate(books(orders=False, spot=False)):
+    for seed, document in enumerate([*books(orders=False, spot=False), *books(orders=False, spot=False, outcomes=True)]):
         row = random.Random(seed).choice([row for row in document["instruments"] if row["kind"] != "spot"])
         size = 1e5 if row.get("inverse") else 1e5 / float(document["index"][row["coin"]])
         with_it = loss(_with_position(document, row["id"], size), row["coin"])
@@ -117,7 +117,7 @@ def test_removing_a_position_costs_at_most_its_opposite(parameters: ParameterSet
 
 @SETS
 def test_contributions_sum_to_the_margin_of_the_unit(parameters: ParameterSet) -> None:
-    for document in books(exact_hedges=True):
+    for document in [*books(exact_hedges=True), *books(outcomes=True)]:
         for found in evaluate(document, parameters).values():
             for unit in found["units"]:
                 total = math.fsum(row["contribution"] for row in unit["positions"])
@@ -153,16 +153,16 @@ def _moved_document(document: Document, coin: str, factor: float) -> Document:
     found["index"][coin] = float(found["index"][coin]) * factor
     for row in found["instruments"]:
         if row["coin"] == coin:
-            keys = ("forward",) if row["kind"] == "option" else ("mark",)
+            keys = ("forward",) if has_strike(row) else ("mark",)
             row |= {key: float(row[key]) * factor for key in keys}
     return found
 
 
 @SETS
 def test_a_move_is_the_document_with_its_prices_moved(parameters: ParameterSet) -> None:
-    for document in books(overrides=False):
+    for document in [*books(overrides=False), *books(overrides=False, outcomes=True)]:
         for row in document["instruments"]:
-            if row["kind"] == "option":
+            if has_strike(row):
                 row |= {"iv": row["iv"] or 0.5}
         for account in document["accounts"]:
             account.pop("equity", None)

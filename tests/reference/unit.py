@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.reference import contingency as charge
-from tests.reference.market import USD, Failure, Market, Quote, lacking, quote
+from tests.reference.market import USD, Failure, Market, Quote, has_strike, lacking, quote
 from tests.reference.parameters import Values
 from tests.reference.snapshot import Account, Leg, Order, utc_date
 from tests.reference.stress import (
@@ -177,7 +177,7 @@ class Unit:
 
 def order_direction(leg: Leg, order: Order) -> float:
     """1 for an order with positive coin delta, -1 for one with negative, by its kind alone."""
-    put = leg.instrument.kind == "option" and not leg.instrument.call
+    put = has_strike(leg.instrument) and not leg.instrument.call
     return math.copysign(1.0, -order.quantity if put else order.quantity)
 
 
@@ -256,6 +256,13 @@ def stablecoin_groups(held: Sequence[Held], hedge: float, hedge_joins: bool) -> 
     return charge.total([*rows, (USD, hedge)] if hedge_joins and hedge != 0.0 else rows)
 
 
+def stablecoin_factor(held: Sequence[Held], groups: Mapping[object, float], least: float) -> float:
+    """The factor of C: f_C, or the widest gap of a group's stablecoin to 1; the USD group has none."""
+    prices = {USD: 1.0} | {settlement_group(item): item.quote.fx for item in held if not item.quote.coin_settled}
+    gross = math.fsum(abs(item.coins) for item in held)
+    return charge.stablecoin_factor([(delta, prices[str(group)]) for group, delta in groups.items()], gross, least)
+
+
 def by_expiry(held: Sequence[Held], weights: Sequence[float]) -> list[tuple[float, float]]:
     """(days, sum of weights) of each time to expiry."""
     days = {item.quote.seconds: item.quote.days for item in held}
@@ -267,7 +274,11 @@ def contingencies(unit: Unit, held: Sequence[Held], hedge: float) -> dict[str, f
     """All six of section 4."""
     values, index = unit.values, unit.index
     options = [item for item in held if item.quote.is_option]
-    dated = [(utc_date(item.leg.instrument.expiry or 0), item.leg.instrument.call, item.quantity) for item in options]
+    dated = [
+        (utc_date(item.leg.instrument.expiry or 0), item.leg.instrument.call, item.quantity)
+        for item in options
+        if not item.quote.is_outcome
+    ]
     vegas = by_expiry(options, [item.quote.vega(item.quantity) / index for item in options])
     deltas = by_expiry(held, [item.delta for item in held])
     groups = stablecoin_groups(held, hedge, values["spot_in_stablecoin_spread"])
@@ -276,7 +287,7 @@ def contingencies(unit: Unit, held: Sequence[Held], hedge: float) -> dict[str, f
     return {
         charge.SHORT_OPTION: charge.short_option(dated, values["f_A"], index),
         charge.VEGA_SPREAD: charge.vega_spread(vegas, values["f_B"], index),
-        charge.STABLECOIN_SPREAD: charge.stablecoin_spread(list(groups.values()), values["f_C"], index),
+        charge.STABLECOIN_SPREAD: charge.stablecoin_spread(list(groups.values()), stablecoin_factor(held, groups, values["f_C"]), index),
         charge.DELTA_SPREAD: charge.delta_spread(deltas, values["f_D"], index),
         charge.SPOT_BASIS: charge.spot_basis(hedge, index, basis, unit.spot.ratio, values["BF"], values["TH"]),
         charge.PERPETUAL_FUTURE: charge.perpetual_future(linears, values["f_E"], index),

@@ -105,6 +105,8 @@ class Stage:
             "exchangeInfo": wire.exchange_info,
             "fundingInfo": lambda: wire.FUNDING,
             "premiumIndex": lambda: [wire_premium("BTCUSDT", "60000")],
+            "ticker/24hr": lambda: [ticker("BTCUSDT", "1200000.5"), ticker("ETHUSDT", "30000"), ticker("NEWUSDT", "1")],
+            "klines": lambda: klines(self.clock.time_ms() + self.venue.ahead_ms),
         }
         of_account: dict[str, Callable[[Holdings], Any]] = {
             "accountWithJoinMargin": lambda held: held.body(),
@@ -217,6 +219,20 @@ def wire_premium(symbol: str, mark: str, at_ms: int = wire.NOW_MS) -> dict[str, 
         "interestRate": "0.0001",
         "time": at_ms,
     }
+
+
+def ticker(symbol: str, quote_volume: str) -> dict[str, Any]:
+    prices = dict.fromkeys(
+        ("priceChange", "weightedAvgPrice", "lastPrice", "lastQty", "openPrice", "highPrice", "lowPrice", "volume"), "1.0"
+    )
+    return {"symbol": symbol, **prices, "quoteVolume": quote_volume, "openTime": 1, "closeTime": 2, "firstId": 1, "lastId": 2, "count": 3}
+
+
+def klines(now_ms: int, days: int = 3) -> list[list[Any]]:
+    """Daily candles, the last one still running; they close at 100, 101, ..."""
+    today = now_ms - now_ms % 86_400_000
+    opens = [today - 86_400_000 * back for back in reversed(range(days + 1))]
+    return [[at, "1", "2", "0.5", str(100 + n), "7", at + 86_399_999, "9", 4, "1", "1", "0"] for n, at in enumerate(opens)]
 
 
 def mark_row(symbol: str, mark: str, at_ms: int) -> dict[str, Any]:

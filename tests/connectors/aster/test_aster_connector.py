@@ -11,6 +11,7 @@ import pytest
 
 from connectors.aster.accounts import SUSPICION_S
 from connectors.aster.listen_key import LIFE_S
+from connectors.aster.rest import PUBLIC
 from connectors.aster.settings import AgentKey, AsterAccountRef, HmacKey
 from connectors.clock import settle
 from connectors.errors import ConnectFailed, Timeout
@@ -408,9 +409,7 @@ async def test_a_key_that_could_trade_is_refused_loudly_and_used_for_nothing() -
         assert "perp trade" in failure.detail
         assert stage.status("account", "maker") is stage.status("userStream", "maker") is FeedStatus.DOWN
         assert stage.of(FuturesSnapshot) == []
-        signed = {path for _, _, path in stage.asked} - {
-            f"/fapi/v3/{name}" for name in ("time", "exchangeInfo", "fundingInfo", "premiumIndex")
-        }
+        signed = {path for _, _, path in stage.asked} - PUBLIC.keys()
         assert signed == {"/fapi/v3/agent"}
         assert stage.count("agent") <= 4, "it is asked about ever more rarely"
         stage.holdings["maker"].agents = [wire.agent()]

@@ -21,6 +21,7 @@ from connectors.clock import ManualClock, SystemClock, settle
 from connectors.errors import ConnectFailed, ConnectionLost
 from connectors.events import (
     AccountFailure,
+    DailyCloses,
     Event,
     FailureReason,
     FeedState,
@@ -32,6 +33,7 @@ from connectors.events import (
     MarkPrices,
     OrdersSnapshot,
     ParseError,
+    Volumes,
 )
 from connectors.model import FuturesAccount
 from connectors.simulator.aster import AsterClient, AsterServer, AsterVenue, Market, credentials, demo_plans
@@ -475,6 +477,18 @@ async def test_refused_for_too_many_requests(status: int) -> None:
         await simulation.run(150.0)
         assert simulation.status("account", "umbra") is FeedStatus.FRESH
         simulation.check()
+
+
+async def test_what_resolvers_need_is_told_by_the_simulated_venue_too() -> None:
+    async with Simulation(VELA) as simulation:
+        simulation.connector.watch_coins(["BTC", "ETH", "NOCOIN"])
+        await simulation.run(60.0, step=1.0)
+        volumes = simulation.of(Volumes)[-1].volumes
+        assert min(volumes[position.instrument] for position in simulation.state("vela").positions) > 0.0
+        closes = {event.instrument: event.closes for event in simulation.of(DailyCloses)}
+        assert set(closes) == {"aster:BTCUSDT", "aster:ETHUSDT"}
+        assert {len(row) for row in closes.values()} == {30}
+        assert simulation.problems() == {}
 
 
 async def test_an_address_that_others_use_up_is_shared_politely() -> None:

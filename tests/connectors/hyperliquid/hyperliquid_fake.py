@@ -36,6 +36,7 @@ class Answers:
         self.modes: dict[str, Any] = {}
         self.roles: dict[str, Any] = {}
         self.metas: list[Any] = [wire.MAIN_META, wire.XYZ_META, wire.FLX_META]
+        self.outcomes: dict[str, Any] = {"outcomes": [], "questions": []}
         self._clock = clock
         self._answers: dict[str, Callable[[dict[str, Any]], Any]] = {
             "perpDexs": lambda body: wire.PERP_DEXS,
@@ -47,6 +48,8 @@ class Answers:
             "spotClearinghouseState": lambda body: self.wallets.get(body["user"], wire.spot_state()),
             "userAbstraction": lambda body: self.modes.get(body["user"], "default"),
             "userRole": lambda body: self.roles.get(body["user"], {"role": "user"}),
+            "outcomeMeta": lambda body: self.outcomes,
+            "candleSnapshot": lambda body: wire.candles(body["req"]),
             "allBorrowLendReserveStates": lambda body: [[150, {"oraclePx": "23.99", "ltv": "0.5", "utilization": "0.1"}]],
         }
 

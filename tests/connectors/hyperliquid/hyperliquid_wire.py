@@ -13,6 +13,7 @@ from connectors.hyperliquid.reference import Reference, build
 MAKER = "0x" + "a1" * 20
 HEDGER = "0x" + "B2" * 20
 STRANGER = "0x" + "c3" * 20
+DAY_MS = 86_400_000
 
 
 def table(leverage: int, *tiers: tuple[str, int]) -> dict[str, Any]:
@@ -178,6 +179,40 @@ def order(coin: str = "BTC", side: str = "B", sz: str = "0.5", **more: Any) -> d
         "cloid": None,
     }
     return {**row, **more}
+
+
+def outcome(number: int, description: str, name: str = "Recurring", sides: tuple[str, str] = ("Yes", "No"), **more: Any) -> dict[str, Any]:
+    specs = [{"name": side} for side in sides]
+    return {"outcome": number, "name": name, "description": description, "sideSpecs": specs, "quoteToken": "USDC", **more}
+
+
+def binary(number: int, coin: str = "BTC", target: str = "64306", expiry: str = "20260808-0600", **more: Any) -> dict[str, Any]:
+    return outcome(number, f"class:priceBinary|underlying:{coin}|expiry:{expiry}|targetPrice:{target}|period:1d", **more)
+
+
+def buckets(number: int, named: list[int], thresholds: str = "63019,65592", coin: str = "BTC", **more: Any) -> dict[str, Any]:
+    description = f"class:priceBucket|underlying:{coin}|expiry:20260808-0600|priceThresholds:{thresholds}|period:1d"
+    question = {"question": number, "name": "Recurring", "description": description, "fallbackOutcome": 1, "namedOutcomes": named}
+    return {**question, "settledNamedOutcomes": [], **more}
+
+
+def updates_frame(*changes: dict[str, Any]) -> bytes:
+    return frame("outcomeMetaUpdates", list(changes))
+
+
+def mids_frame(**mids: str) -> bytes:
+    """Mids of coins, and of outcome sides as `o10250`."""
+    return frame("allMids", {"mids": {name.replace("o", "#", 1) if name[0] == "o" else name: mid for name, mid in mids.items()}})
+
+
+def candles(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Daily candles of the asked range, the one that runs at its end too; they close at 100, 101, ..."""
+    first, last = request["startTime"] // DAY_MS, request["endTime"] // DAY_MS
+    prices = {"o": "1.0", "h": "2.0", "l": "0.5", "v": "7.0", "n": 3}
+    return [
+        {"t": day * DAY_MS, "T": (day + 1) * DAY_MS - 1, "s": request["coin"], "i": "1d", "c": f"{100 + n}.0", **prices}
+        for n, day in enumerate(range(first, last + 1))
+    ]
 
 
 def frame(channel: str, data: Any) -> bytes:

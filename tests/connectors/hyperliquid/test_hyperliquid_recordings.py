@@ -24,6 +24,7 @@ from connectors.events import (
     ParseError,
     SectionsSnapshot,
     SpotPrices,
+    Volumes,
     WalletSnapshot,
 )
 from connectors.fields import WrongShape
@@ -41,6 +42,7 @@ from connectors.hyperliquid.messages import (
     parse_vault,
     parse_wallet,
 )
+from connectors.hyperliquid.outcomes import OutcomeBook
 from connectors.hyperliquid.protocol import HyperliquidProtocol
 from connectors.hyperliquid.reference import Dex, Reference, SpotPair, build, dex_names, margin_table, parse_meta
 from connectors.hyperliquid.settings import FeedLimits
@@ -74,6 +76,7 @@ PARSERS: dict[str, Callable[[Any], object]] = {
     "rest_meta_docs_example*": lambda payload: parse_meta("", payload, {}),
     "rest_meta_and_asset_ctxs_*": lambda payload: parse_contexts(payload, 1),
     "rest_margin_table_*": margin_table,
+    "rest_outcome_meta_*": lambda payload: OutcomeBook().load(payload),
     "rest_perp_dexs_*": dex_names,
     "rest_spot_meta_docs_example*": lambda payload: build([None], [{"universe": [], "marginTables": []}], payload),
     "rest_all_borrow_lend_reserve_states_*": lambda payload: parse_reserves(payload, _reference()),
@@ -90,11 +93,13 @@ FEEDS = (
     "ws_active_spot_asset_ctx*",
     "ws_all_dexs_asset_ctxs_*",
     "ws_all_dexs_clearinghouse_state*",
+    "ws_all_mids*",
     "ws_clearinghouse_state*",
     "ws_error_*",
     "ws_fast_asset_ctxs_snapshot.json",
     "ws_fast_asset_ctxs_update.json",
     "ws_open_orders_*",
+    "ws_outcome_meta_updates*",
     "ws_pong*",
     "ws_spot_state*",
     "ws_subscription_response_*",
@@ -116,7 +121,6 @@ UNUSED = (
     "rest_funding_history_*",
     "rest_historical_orders_*",
     "rest_l2_book_*",
-    "rest_outcome_meta_*",
     "rest_perp_dex_limits_*",
     "rest_perp_dex_status_*",
     "rest_perps_at_open_interest_cap_*",
@@ -136,12 +140,10 @@ UNKNOWN_CHANNELS = (
     "ws_active_asset_ctx.json",
     "ws_active_asset_ctx_btc_2026-09-25.json",
     "ws_active_asset_data.json",
-    "ws_all_mids*",
     "ws_bbo*",
     "ws_l2_book*",
     "ws_notification*",
     "ws_order_updates*",
-    "ws_outcome_meta_updates*",
     "ws_post_*",
     "ws_trades*",
     "ws_twap_states*",
@@ -260,17 +262,23 @@ def test_maintenance_of_the_recorded_default_account(recordings: Path) -> None:
 def test_whole_market_frame_yields_the_held_marks(recordings: Path) -> None:
     payload = _payload(recordings, "ws_all_dexs_asset_ctxs_full.json")["data"]["ctxs"]
     lengths = {dex: len(rows) for dex, rows in payload}
-    (event,) = _receive(recordings, "ws_all_dexs_asset_ctxs_full.json", OURS.address, _reference(lengths))
+    event, volumes = _receive(recordings, "ws_all_dexs_asset_ctxs_full.json", OURS.address, _reference(lengths))
     assert isinstance(event, MarkPrices)
     assert (event.marks[0], event.indices[0], event.funding[0]) == (77562.0, 77605.0, -0.0000015186)
     assert event.instruments == ["hyperliquid:BTC", "hyperliquid:xyz:XYZ100"]
     assert event.marks[1] == float(dict(payload)["xyz"][0]["markPx"])
+    assert isinstance(volumes, Volumes)
+    assert volumes.volumes == {
+        name: float(dict(payload)[dex][0]["dayNtlVlm"]) for name, dex in zip(event.instruments, ("", "xyz"), strict=True)
+    }
+    assert min(volumes.volumes.values()) > 1e6
 
 
 def test_nulls_of_an_empty_book_do_not_matter(recordings: Path) -> None:
-    event, missing = _receive(recordings, "ws_all_dexs_asset_ctxs_nulls.json", OURS.address)
+    event, volumes, missing = _receive(recordings, "ws_all_dexs_asset_ctxs_nulls.json", OURS.address)
     assert isinstance(event, MarkPrices)
     assert event.marks == [85814.0]
+    assert isinstance(volumes, Volumes)
     assert isinstance(missing, ParseError)
     assert missing.kind == "missing_dex"
 

@@ -20,6 +20,7 @@ from connectors.ratelimit import Budget, BudgetLimits
 from connectors.transport import HttpResponse, HttpTransport
 from tests.connectors.hyperliquid import hyperliquid_wire as wire
 
+DAY_MS = 86_400_000
 URL = "https://venue.example/info"
 VAULT = "0x" + "d4" * 20
 
@@ -62,6 +63,13 @@ CALLS: list[tuple[Call, Any, int, dict[str, Any]]] = [
     (lambda rest: rest.vault_details(VAULT), None, 20, {"type": "vaultDetails", "vaultAddress": VAULT}),
     (lambda rest: rest.user_vault_equities(wire.MAKER), [], 20, {"type": "userVaultEquities", "user": wire.MAKER}),
     (lambda rest: rest.all_borrow_lend_reserve_states(wire.reference()), [], 20, {"type": "allBorrowLendReserveStates"}),
+    (lambda rest: rest.outcome_meta(), {"outcomes": [], "questions": []}, 20, {"type": "outcomeMeta"}),
+    (
+        lambda rest: rest.daily_closes("BTC", 30, 40 * DAY_MS),
+        [],
+        21,
+        {"type": "candleSnapshot", "req": {"coin": "BTC", "interval": "1d", "startTime": 9 * DAY_MS, "endTime": 40 * DAY_MS}},
+    ),
     (lambda rest: rest.exchange_status(), {"time": 1, "specialStatuses": None}, 2, {"type": "exchangeStatus"}),
     (lambda rest: rest.asset_contexts("xyz"), [{"universe": []}, []], 20, {"type": "metaAndAssetCtxs", "dex": "xyz"}),
     (lambda rest: rest.frontend_open_orders(wire.MAKER), [], 20, {"type": "frontendOpenOrders", "user": wire.MAKER, "dex": ""}),

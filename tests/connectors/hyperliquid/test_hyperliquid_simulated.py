@@ -14,6 +14,7 @@ from connectors.errors import ConnectFailed, ConnectionLost
 from connectors.events import (
     AccountSnapshot,
     CashFlow,
+    DailyCloses,
     Event,
     FeedState,
     FeedStatus,
@@ -21,8 +22,11 @@ from connectors.events import (
     Instruments,
     Liquidation,
     MarkPrices,
+    OutcomeMarkets,
+    OutcomePrices,
     ParseError,
     SectionsSnapshot,
+    Volumes,
     WalletSnapshot,
 )
 from connectors.hyperliquid.connector import HyperliquidConnector
@@ -292,6 +296,25 @@ async def test_stale_frame_sent_again_is_an_older_state_not_an_error() -> None:
         times = [snapshot.sections[0].time_ms for snapshot in simulation.of(SectionsSnapshot)]
         assert times != sorted(times)
         assert simulation.problems() == Counter()
+
+
+async def test_what_resolvers_need_is_told_by_the_simulated_venue_too() -> None:
+    async with Simulation(ALL[:1]) as simulation:
+        await simulation.run(60.0, step=1.0)
+        markets = simulation.of(OutcomeMarkets)[-1].markets
+        assert {market.coin for market in markets} >= {"BTC", "ETH"}
+        assert any(market.lower is None for market in markets), "a lowest bucket"
+        prices = simulation.of(OutcomePrices)[-1].prices
+        assert {outcome for outcome, _ in prices} == {market.outcome for market in markets}
+        for outcome in {outcome for outcome, _ in prices}:
+            assert prices[outcome, 0] + prices[outcome, 1] == pytest.approx(1.0, abs=1e-6)
+        closes = {event.instrument: event.closes for event in simulation.of(DailyCloses)}
+        assert set(closes) == {f"hyperliquid:{coin}" for coin in ("BTC", "ETH", "SOL", "HYPE")}
+        assert {len(row) for row in closes.values()} == {30}
+        held = {position.instrument for event in simulation.of(AccountSnapshot) for one in event.sections for position in one.positions}
+        assert simulation.of(Volumes)
+        assert held <= {name for event in simulation.of(Volumes) for name in event.volumes}
+        assert simulation.problems() == {}
 
 
 async def test_over_loopback_sockets() -> None:

@@ -108,4 +108,4 @@ def test_bad_input_is_refused() -> None:
         Market(1, "calm", 5.0, START)
     with pytest.raises(ValueError, match="dt must be positive"):
         Market(1, "calm", 30.0, START).advance(0.0)
-    assert set(SCENARIOS) == {"calm", "crash", "squeeze"}
+    assert set(SCENARIOS) == {"calm", "crash", "squeeze", "vol_spike", "depeg", "iv_outage"}

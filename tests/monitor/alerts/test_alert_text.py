@@ -47,6 +47,11 @@ def test_the_first_line_of_a_page(pools: Any) -> None:
     assert text.full == "\n".join((text.title, *text.details))
 
 
+def test_coins_are_told_to_the_millionth(pools: Any) -> None:
+    (told,) = AlertPolicy(PolicyConfig()).observe([pools(0.92, asset="BTC", equity=0.054, maintenance_margin=0.04968, excess=0.00432)], 0)
+    assert "money: equity 0.054000, maintenance 0.049680, excess 0.004320 BTC" in render(told).details
+
+
 def test_the_course_of_an_alert(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig(hold_s=0))
     down = {"reduce": ("hyperliquid:xyz:NVDA", -3.2), "worst_instrument": "hyperliquid:xyz:NVDA", "worst_distance": -0.0519}

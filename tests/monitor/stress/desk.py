@@ -17,7 +17,7 @@ from monitor.snapshot import AccountRow, BalanceRow, DebtRow, InstrumentRow, Ord
 from monitor.stress.book import StressBook
 from monitor.stress.load import book_of
 from tests.kernels.stress_books import CUTS, REFERENCE, parameters_of
-from tests.reference.books import COINS, Document, random_document
+from tests.reference.books import COINS, Document, has_strike, random_document
 from tests.reference.equity import movable
 from tests.reference.market import Market, lacking
 from tests.reference.snapshot import parse, whole_seconds
@@ -32,6 +32,9 @@ EVENTS = {
 """Kinds of events and how often each happens."""
 
 Row = dict[str, Any]
+
+TRADED = ("perpetual", "future", "option", "outcome")
+"""Kinds that make legs."""
 
 
 class Desk:
@@ -90,11 +93,13 @@ class Desk:
             forward = row["forward"] or self.document["index"][row["coin"]]
             premium = forward * self.rng.uniform(0.0, 0.2)
             return self.rng.choice((None, 0.0, premium / forward if row["settle"] == row["coin"] else premium))
+        if row["kind"] == "outcome":
+            return self.rng.choice((None, 0.0, self.rng.random()))
         return self._nudged(self.document["index"][row["coin"]] / self.document["fx"].get(row["settle"], 1.0), 0.03)
 
     def tick(self) -> None:
         """Marks of some instruments, unknown now and then."""
-        rows = self._some(self._contracts("perpetual", "future", "option"))
+        rows = self._some(self._contracts(*TRADED))
         for row in rows:
             row["mark"] = self._mark(row)
         marks = [_or_nan(row["mark"]) for row in rows]
@@ -102,7 +107,7 @@ class Desk:
 
     def forward(self) -> None:
         """The forward of an expiry on a venue."""
-        options = self._contracts("option")
+        options = self._contracts("option", "outcome")
         if options:
             chosen = self.rng.choice(options)
             venue, value = _venue(chosen), self._nudged(self.document["index"][chosen["coin"]], 0.05)
@@ -116,7 +121,7 @@ class Desk:
 
     def volatility(self) -> None:
         """Volatilities of some options; none, or 0, leaves the mark to imply one."""
-        rows = self._some(self._contracts("option"))
+        rows = self._some(self._contracts("option", "outcome"))
         for row in rows:
             row["iv"] = self.rng.choice((None, 0.0, self.rng.uniform(0.05, 1.5), self.rng.uniform(0.05, 1.5)))
         volatilities = [_or_nan(row["iv"]) for row in rows]
@@ -149,16 +154,16 @@ class Desk:
 
     def volume(self) -> None:
         """Volume of an instrument in 24 hours."""
-        row = self.rng.choice(self._contracts("perpetual", "future", "option"))
+        row = self.rng.choice(self._contracts(*TRADED))
         value = self.rng.choice((None, 0.0, 10.0 ** self.rng.uniform(4.0, 10.0)))
         self.document["volume_24h_usd"][row["id"]] = value
         self.book.market.set_volume(row["id"], _or_nan(value))
 
     def list_instrument(self) -> None:
         """A new listing: another strike or expiry, or one more perpetual."""
-        row = deepcopy(self.rng.choice(self._contracts("perpetual", "future", "option")))
+        row = deepcopy(self.rng.choice(self._contracts(*TRADED)))
         row["id"] = f"{row['id']}-{len(self.document['instruments'])}"
-        if row["kind"] == "option":
+        if has_strike(row):
             row["strike"] *= self.rng.uniform(0.9, 1.1)
         if "expiry" in row:
             row["expiry"] += self.rng.choice((0, 86_400_000))
@@ -187,7 +192,9 @@ class Desk:
             self.anchors[account["id"]] += before - self._movable(account)
 
     def _quantity(self, row: Row, standing: Row | None, side: str | None) -> float:
-        size: float = 10.0 ** self.rng.uniform(3.0, 6.0) / (1.0 if row.get("inverse") else self.document["index"][row["coin"]])
+        size: float = 10.0 ** self.rng.uniform(3.0, 6.0) / (
+            1.0 if row.get("inverse") or row["kind"] == "outcome" else self.document["index"][row["coin"]]
+        )
         sign = {"long": 1.0, "short": -1.0, None: self.rng.choice((-1.0, 1.0))}[side]
         if standing is None:
             return size * sign
@@ -212,6 +219,8 @@ class Desk:
         limit = self._entry(row)
         if row["kind"] == "option":
             limit *= 0.05 / (self.document["index"][row["coin"]] if row["settle"] == row["coin"] else 1.0)
+        if row["kind"] == "outcome":
+            limit = self.rng.uniform(0.01, 0.99)
         order: Row = {"instrument": row["id"], "quantity": self._quantity(row, None, None), "limit_price": limit}
         return order | {"reduce_only": True} if self.rng.random() < 0.2 else order
 
@@ -280,7 +289,7 @@ class Desk:
         return self.rng.choice(accounts) if accounts else None
 
     def _tradable(self, account: Row) -> Row:
-        rows = self._contracts("perpetual", "future", "option")
+        rows = self._contracts(*TRADED)
         if self.checked and account.get("equity") is not None:
             rows = [row for row in rows if not self._lacks(row["id"])]
         standing = {held["instrument"] for held in account["positions"]}

@@ -277,7 +277,7 @@ def test_a_third_stablecoin_has_its_own_price_and_group() -> None:
     source = document(rows, [account("one", [held("c", 2.0), held("f", -2.0)])], fx={"USDC": 1.0, "FDUSD": 0.97})
     found = unit(source)
     assert found.max_loss == pytest.approx(0.0, abs=1e-9)
-    assert found.contingency["stablecoin_spread"] == pytest.approx(2.0 * BTC * 0.0075, rel=1e-13)
+    assert found.contingency["stablecoin_spread"] == pytest.approx(2.0 * BTC * (1.0 - 0.97), rel=1e-12)
 
 
 def test_debts_in_coins_cost_their_index() -> None:

@@ -7,20 +7,24 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from monitor.desk import DeskView
+from monitor.live.view import PortfolioView
 from monitor.margin.result import Level
 from monitor.report.plain import plain
 from monitor.report.text_venues import view_parts
 from monitor.report.venue_sections import view_document
+from monitor.resolvers.provenance import Provenance
 from monitor.terminal import STYLES, percent, short
 
+MOST_DOUBTS = 4
+"""Sentences on market figures that nobody vouches for; the report has all."""
 
-def desk_panel(views: Iterable[DeskView]) -> RenderableType:
+
+def portfolio_panel(views: Iterable[PortfolioView]) -> RenderableType:
     """One block a portfolio, in the order given."""
     return Group(*(part for view in views for part in _parts(view)))
 
 
-def _parts(view: DeskView) -> Iterable[RenderableType]:
+def _parts(view: PortfolioView) -> Iterable[RenderableType]:
     head = Text(f"portfolio {view.portfolio}: ", style="bold")
     result = view.result
     if result is None or result.margin_ratio is None:
@@ -34,19 +38,25 @@ def _parts(view: DeskView) -> Iterable[RenderableType]:
         if view.saving is not None:
             saves = f" (offsets save {percent(view.saving, 0)})" if view.saving > 0 else ""
             head.append(f"; leg by leg {short(view.cross_maintenance_margin)}{saves}")
+        if view.provenance is not None and view.provenance is not Provenance.LIVE:
+            head.append(f"  [{view.provenance.value}]", style="dim" if view.provenance.is_live else "bold magenta")
         yield head
+    for doubt in view.doubts[:MOST_DOUBTS]:
+        yield Text(f"  {doubt}", style="magenta")
     for reason_text in view.reasons:
         yield Text(f"  not to be relied on: {reason_text}", style="dim")
     if view.venues is not None:
         yield from view_parts(plain(view_document(view.venues)))
 
 
-def desk_line(view: DeskView) -> str:
+def portfolio_line(view: PortfolioView) -> str:
     """A portfolio in one line: its ratio, who is liquidated first on each side and at which joint move, what to send where."""
     ratio = None if view.result is None else view.result.margin_ratio
     if ratio is None or view.venues is None:
         return f"portfolio {view.portfolio}: no value" + "".join(f"; {failure.detail}" for failure in view.failures[:1])
-    parts = [f"portfolio {view.portfolio} {percent(ratio)}"]
+    told = "" if view.provenance is None or view.provenance.is_live else f" [{': '.join([view.provenance.value, *view.doubts[:1]])}]"
+    saved = "" if view.saving is None or view.saving <= 0 else f" (saves {percent(view.saving, 0)} of cross)"
+    parts = [f"portfolio {view.portfolio} {percent(ratio)}{saved}{told}"]
     for first, side in ((view.venues.first_down, "down"), (view.venues.first_up, "up")):
         if first is not None:
             pool = view.venues.pools[first[0]]
