@@ -21,7 +21,6 @@ from connectors.clock import Clock
 from connectors.events import (
     AccountFailure,
     Event,
-    FailureReason,
     Forwards,
     FuturesSnapshot,
     IndexPrices,
@@ -48,7 +47,7 @@ from monitor.live.wishes import Wishes
 from monitor.margin import aster, deribit, hyperliquid
 from monitor.margin.configured import margin_method
 from monitor.margin.pools import WHOLE_ACCOUNT
-from monitor.margin.result import Failure, PoolResult
+from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
 
 _log = logging.getLogger("marginwatch.app")
@@ -332,8 +331,12 @@ class Application:
         gc.freeze()
         while True:
             began = time.perf_counter()
-            self.portfolios.resync(self.clock.monotonic_ns())
-            self.portfolio_views = tuple([await self._view(portfolio) for portfolio in self.settings.portfolios])
+            try:
+                self.portfolios.resync(self.clock.monotonic_ns())
+                self.portfolio_views = tuple([await self._view(portfolio) for portfolio in self.settings.portfolios])
+            except Exception as defect:  # the pools' watch goes on without it
+                self.portfolio_views = ()
+                _log.exception("the portfolios cannot be looked at: %s", type(defect).__name__)
             # at most a tenth of one core
             await self.clock.sleep(max(1.0, 10.0 * (time.perf_counter() - began)))
 
@@ -345,13 +348,9 @@ class Application:
             return PortfolioView(portfolio.id, as_of_ms, failures)
         figures = next(one for one in self.portfolios.figures() if one.portfolio == portfolio.id)
         inputs = portfolio_inputs(self.portfolios, portfolio.id)
-        try:
-            view = await asyncio.to_thread(portfolio_view, portfolio, document, inputs)
-        except Exception as defect:  # the pools' watch goes on without it
-            _log.exception("portfolio %s cannot be looked at: %s", portfolio.id, type(defect).__name__)
-            return PortfolioView(portfolio.id, as_of_ms, (Failure(FailureReason.NOT_READY, f"a defect: {type(defect).__name__}"),))
+        view = await asyncio.to_thread(portfolio_view, portfolio, document, inputs)
         if view.result is not None:
-            self.portfolios.compare(figures, view.result)
+            self.portfolios.books.compare(figures, view.result)
         return view
 
     def _note(self, results: list[PoolResult], now_ns: int) -> None:

@@ -21,8 +21,8 @@ from connectors.events import FeedStatus
 from monitor.app import SECOND_NS, Application
 from monitor.funding import PoolFunding
 from monitor.live.accounts import USD
+from monitor.live.books import PortfolioFigures
 from monitor.live.metrics import portfolio_families
-from monitor.live.portfolios import PortfolioFigures
 from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
 from monitor.status import clock_offset_s, funding_of
@@ -104,7 +104,7 @@ class Collector:
         self._funding = funding_of(self._app, self._results)
         self._rates = {result.asset: self._rate(result.asset) for result in self._results}
         self._portfolios = self._app.portfolios.figures()
-        self._books = {name: replace(told) for name, told in self._app.portfolios.statistics.items()}
+        self._books = {name: replace(told) for name, told in self._app.portfolios.books.statistics.items()}
         self._connectors = [(connector.venue, connector.describe()) for connector in self._app.connectors]
 
     def collect(self) -> Iterator[Metric]:

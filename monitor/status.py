@@ -13,8 +13,8 @@ from monitor.alerts.policy import AlertState, Notification
 from monitor.alerts.text import render
 from monitor.app import SECOND_NS, Application
 from monitor.funding import FundingRow, PoolFunding, next_funding
+from monitor.live.books import PortfolioFigures
 from monitor.live.outcomes import YES, OutcomeHolding, digital_legs
-from monitor.live.portfolios import PortfolioFigures
 from monitor.live.view import PortfolioView
 from monitor.margin.deribit import VENUE as DERIBIT
 from monitor.margin.deribit import DeribitAccount

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.alerts.policy import Change, Notification
-from monitor.alerts.text import render
+from monitor.alerts.text import render, symbol
 from monitor.funding import PoolFunding
 from monitor.margin.result import Level, PoolResult
 from monitor.pool_arrays import Scope
@@ -114,7 +114,7 @@ def _row(result: PoolResult, levels: Sequence[float], funding: PoolFunding | Non
         # in brackets: what was known last, and holds no more
         return text if result.margin_ratio is not None or text == "-" else f"({text})"
 
-    worst = result.worst_instrument.partition(":")[2] if result.worst_instrument else ""
+    worst = symbol(result.worst_instrument) if result.worst_instrument else ""
     if result.worst_distance is not None:
         worst += f" {100 * result.worst_distance:+.1f}%"
     age = "-" if result.data_age_s is None else f"{result.data_age_s:.1f}s"

@@ -24,7 +24,7 @@ JUMP = 0.5
 """Relative change that a second frame has to confirm."""
 
 WHOLE = 0.8
-"""Part of the known options that makes a frame the whole chain."""
+"""Part of the known options that makes the chain whole once told: the venue does so in its first frame, but promises nothing."""
 
 REFUSED_LASTS_S = 60.0
 MOST_GONE = 10_000
@@ -66,6 +66,8 @@ class Chain:
         self._values: list[float] = []
         self._next_expiry_ms = 0
         self._gone: set[str] = set()
+        self._told: set[str] = set()
+        """Options told of since the channel was subscribed to, until it is seeded."""
         self._waiting: dict[str, float] = {}
         self._refused_ns: dict[str, int] = {}
 
@@ -90,6 +92,7 @@ class Chain:
     def restart(self) -> None:
         """The channel starts over: nothing is certain before the next whole chain, what is known stands."""
         self.seeded = False
+        self._told.clear()
         self._waiting.clear()
 
     def frame(self, rows: list[Any], now_ns: int, now_ms: int) -> ChainReading:
@@ -97,8 +100,9 @@ class Chain:
         self.expire(now_ms)
         reading = ChainReading()
         changed, seen = self._read(rows, now_ns, reading)
-        if not self.seeded and self._slots and len(set(seen)) >= WHOLE * len(self._slots):
-            self._lose(set(range(len(self._ids))).difference(seen))
+        if not self.seeded and self._is_whole(seen):
+            self._lose([slot for name, slot in self._slots.items() if name not in self._told])
+            self._told.clear()
             self.seeded = True
             reading.event = Volatilities(VENUE, self.feed, now_ns, [*self._ids], [*self._values], full=True)
         else:
@@ -201,6 +205,11 @@ class Chain:
         """The last volatility believed of an option, NaN none."""
         slot = self._slots.get(name)
         return nan if slot is None else self._values[slot]
+
+    def _is_whole(self, seen: list[int]) -> bool:
+        names = list(self._slots)
+        self._told.update(names[slot] for slot in seen)
+        return bool(names) and len(self._told.intersection(names)) >= WHOLE * len(names)
 
     def _lose(self, slots: Iterable[int]) -> None:
         for slot in slots:

@@ -219,6 +219,8 @@ class PrivateProtocol:
     def _pushed(self, channel: str, data: Any, now_ns: int) -> list[Event]:
         if channel.startswith("user.portfolio."):
             self._state.take_summary(parse_summary(data, "user.portfolio"))
+            # an answer on its way may be older than this
+            self._again = self._again or _SUMMARIES in self._missing
             return self._told(Source.PUSH, now_ns)
         if channel.startswith("user.changes."):
             return self._changed(data, now_ns)

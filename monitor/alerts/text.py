@@ -234,8 +234,10 @@ def _left(excess: float, equity: float) -> str:
 
 
 def symbol(instrument: str) -> str:
-    """An instrument without its venue: `hyperliquid:BTC` -> `BTC`."""
-    return instrument.split(":", 1)[-1]
+    """An instrument without its venue, a price index by its coin: `hyperliquid:BTC` -> `BTC`, `deribit:btc_usd` -> `BTC`."""
+    name = instrument.split(":", 1)[-1]
+    coin, separator, _ = name.partition("_")
+    return coin.upper() if separator and name.islower() else name
 
 
 def _action(notification: Notification, result: PoolResult) -> str:

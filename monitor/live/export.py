@@ -139,10 +139,14 @@ def _specs(engine: Engine, venue: str, account: str) -> list[PoolSpec]:
 def _pool(engine: Engine, venue: str, spec: PoolSpec, held: set[str]) -> dict[str, Any]:
     market = engine.book.market
     prices = {leg.asset: market.asset_price(venue, leg.asset) for leg in spec.collateral}
-    row = pool_row(spec, prices, {leg.instrument: market.instruments[leg.instrument] for leg in spec.legs if leg.instrument in held})
+    # a listing that came since the last evaluation may lack what pools still have
+    listed = {leg.instrument: market.instruments[leg.instrument] for leg in spec.legs if leg.instrument in market.instruments}
+    row = pool_row(spec, prices, {name: one for name, one in listed.items() if name in held})
     if spec.kind in _BY_EXPOSURE:
         row["exposures"] = [
-            {"coin": market.instruments[leg.instrument].coin, "quantity": leg.quantity, "inverse": leg.inverse} for leg in spec.legs
+            {"coin": listed[leg.instrument].coin, "quantity": leg.quantity, "inverse": leg.inverse}
+            for leg in spec.legs
+            if leg.instrument in listed
         ]
         row["maintenance_margin"] = spec.maintenance
     return row

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from monitor.live.portfolios import PortfolioFigures
+from monitor.live.books import PortfolioFigures
 from monitor.stress.book import StressStatistics
 
 _FIGURES = (

@@ -13,70 +13,41 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from config.settings import Settings
 from connectors.events import Event, FailureReason, Instruments, MarkPrices, OutcomeMarkets, OutcomePrices
 from connectors.model import Instrument, InstrumentKind, MarginTier
-from kernels import layout
 from monitor.document_rows import instrument_row
 from monitor.engine import Engine
-from monitor.live.accounts import STABLECOINS, AccountReader, HeldAccount
+from monitor.live.accounts import STABLECOINS, USD, AccountReader, HeldAccount
+from monitor.live.books import PortfolioBooks, PortfolioFigures
 from monitor.live.outcomes import OutcomeHolding
 from monitor.live.wishes import Wishes, wishes
 from monitor.margin.deribit import VENUE as DERIBIT
 from monitor.margin.deribit import DeribitAccount
-from monitor.margin.portfolio import PortfolioResult, portfolio_result
-from monitor.margin.result import Failure, Level
-from monitor.report.document import CUTS, LEVELS
-from monitor.resolvers.changes import Changes
+from monitor.margin.result import Failure
 from monitor.resolvers.provenance import Resolved
 from monitor.resolvers.resolvers import Resolvers
 from monitor.resolvers.rules import Rules
-from monitor.snapshot import AccountRow, InstrumentRow, OrderRow
-from monitor.stress.book import StressBook, StressStatistics
-from monitor.stress.cross_totals import CrossMargins, CrossTotals
+from monitor.snapshot import InstrumentRow
+from monitor.stress.book import StressBook
+from monitor.stress.cross_totals import CrossMargins
 
 RETOLD = 1e-9
 """Relative difference of a venue's equity to ours from which it is told anew between account events."""
 
 SECOND_NS = 1_000_000_000
 
+MID_LIMIT_NS = 60 * SECOND_NS
+"""How old an outcome's mid may be to count in equity."""
+
 _log = logging.getLogger("marginwatch.portfolios")
 
 _OPTIONS = (InstrumentKind.OPTION, InstrumentKind.OUTCOME)
 _NOT_WARM = Failure(FailureReason.NOT_READY, "the kernels of the portfolio method are compiling: about half a minute, once on this machine")
 _UNKNOWN = CrossMargins(-1, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class PortfolioFigures:
-    """One portfolio as of the last tick, USD. Figures are None where `failures` say why.
-
-    `maintenance_margin`, `initial_margin` and `margin_ratio` are of the portfolio method; `saving` is the share of the leg-by-leg
-    (`cross`) margin that it saves.
-    """
-
-    portfolio: str
-    parameters: str
-    level: Level = Level.OK
-    failures: tuple[Failure, ...] = ()
-    equity: float | None = None
-    maintenance_margin: float | None = None
-    initial_margin: float | None = None
-    margin_ratio: float | None = None
-    cross_maintenance_margin: float | None = None
-    cross_initial_margin: float | None = None
-    saving: float | None = None
-
-
-@dataclass(slots=True)
-class _Set:
-    # the portfolios of one parameter set
-    book: StressBook
-    totals: CrossTotals
-    cross: dict[int, CrossMargins] = field(default_factory=dict)
 
 
 class LivePortfolios:
@@ -101,7 +72,8 @@ class LivePortfolios:
         self._engine = engine
         self._coins: set[str] = set()
         self._reader = AccountReader(engine, self._usd, self._worth)
-        self._mids: dict[tuple[int, int], float] = {}
+        self._mids: dict[tuple[int, int], tuple[float, int]] = {}
+        self._now_ns = 0
         self.accounts: dict[str, HeldAccount] = {}
         """What each account holds, as last read."""
         self._states: dict[str, object] = {}
@@ -109,58 +81,39 @@ class LivePortfolios:
         self._waiting: set[tuple[str, str]] = set()
         self._new: set[str] = set()
         self._relisted: set[str] = set()
-        self._sets: dict[str, _Set] = {}
-        self._all: list[_Set] = []
         self._synced_ns: int | None = None
         self._failed_ns = 0
         self._build()
 
     def _build(self) -> None:
         # empty books, into which everything has to be told
-        for known in (self.held, self.accounts, self.written, self._states, self._sets):
+        for known in (self.held, self.accounts, self.written, self._states):
             known.clear()
         self._waiting = {key for key in self._engine.book.accounts if key[1] in self._members}
-        found: dict[object, _Set] = {}
-        for portfolio in self.settings.portfolios:
-            parameters = portfolio.parameter_set
-            if parameters not in found:
-                book = StressBook(parameters)
-                found[parameters] = _Set(book, CrossTotals(book))
-            self._sets[portfolio.id] = found[parameters]
-            found[parameters].book.accounts.add_portfolio(portfolio.id, portfolio.accounts, CUTS)
-        self._all = list(found.values())
+        self.books = PortfolioBooks(self.settings.portfolios)
         self._track()
-        for one in self._all:
-            _write(one.book, self.resolvers.everything())
-
-    @property
-    def statistics(self) -> dict[str, StressStatistics]:
-        """Counts of the books of the portfolio method by the name of their parameters (of several of one name, the last)."""
-        return {one.book.parameters.name: one.book.statistics for one in self._all}
-
-    def compare(self, figures: PortfolioFigures, again: PortfolioResult) -> None:
-        """Keep how far the figures of a tick were from the same computed anew."""
-        statistics = self._sets[figures.portfolio].book.statistics
-        for name in ("equity", "maintenance_margin", "initial_margin"):
-            ours, theirs = getattr(figures, name), getattr(again, name)
-            if ours is not None and theirs is not None:
-                statistics.drift = max(statistics.drift, abs(ours - theirs) / max(abs(theirs), 1.0))
+        self.books.write(self.resolvers.everything())
 
     def book_of(self, portfolio: str) -> StressBook:
         """The book of a portfolio. KeyError for one that is not configured."""
-        return self._sets[portfolio].book
+        return self.books.book_of(portfolio)
 
     # -- events --------------------------------------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> None:
-        """Take an event; kinds that say nothing about markets are ignored."""
+        """Take an event; kinds that say nothing about markets are ignored. Never raises: a defect takes the figures away."""
+        try:
+            self._apply(event)
+        except Exception as defect:  # the pools' watch goes on without it
+            self._fail(defect, event.received_ns if isinstance(event, MarkPrices) else self._now_ns)
+
+    def _apply(self, event: Event) -> None:
         self.resolvers.apply(event)
         match event:
             case MarkPrices():
-                for one in self._all:
-                    one.book.apply(event)
+                self.books.apply_marks(event)
             case OutcomePrices():
-                self._mids.update(event.prices)
+                self._mids.update({key: (mid, event.received_ns) for key, mid in event.prices.items()})
             case OutcomeMarkets():
                 self._reader.outcomes = {market.outcome: market for market in event.markets}
                 self._mids = {key: mid for key, mid in self._mids.items() if key[0] in self._reader.outcomes}
@@ -182,10 +135,7 @@ class LivePortfolios:
         for name in [name for name, listed in self.held.items() if listed.venue == venue]:
             listed = self._engine.book.market.instruments.get(name)
             if listed is not None and listed != self.held[name]:
-                row = self._row(listed)
-                for one in self._all:
-                    one.book.market.replace_terms(row)
-                    one.totals.forget()
+                self.books.replace_terms(self._row(listed))
                 self.held[name] = listed
 
     # -- evaluation ----------------------------------------------------------------------------------------------------------
@@ -200,18 +150,20 @@ class LivePortfolios:
                 self._build()
             crossed = self._evaluate(now_ns, now_ms)
         except Exception as defect:  # the pools' watch goes on without it
-            if self.defect is None:
-                _log.exception("the portfolios cannot be computed: %s", type(defect).__name__)
-            self._failed_ns = now_ns
-            self.defect = Failure(FailureReason.NOT_READY, f"a defect of this program ({type(defect).__name__}): please report the log")
+            self._fail(defect, now_ns)
             return []
         self.defect = None
         return crossed
 
+    def _fail(self, defect: Exception, now_ns: int) -> None:
+        if self.defect is None:
+            _log.exception("the portfolios cannot be computed: %s", type(defect).__name__)
+        self._failed_ns = now_ns
+        self.defect = Failure(FailureReason.NOT_READY, f"a defect of this program ({type(defect).__name__}): please report the log")
+
     def _evaluate(self, now_ns: int, now_ms: int) -> list[str]:
-        self.as_of_ms = now_ms
-        for one in self._all:
-            one.book.market.set_clock(now_ms)
+        self.as_of_ms, self._now_ns = now_ms, now_ns
+        self.books.set_clock(now_ms)
         for venue in self._relisted:
             self._relist(venue)
         self._relisted.clear()
@@ -228,27 +180,18 @@ class LivePortfolios:
             self._read(waiting, now_ns)
         for _, account in sorted(waiting):
             self._tell(account)
-        return [name for one in self._all for name in self._evaluated(one)]
+        return self.books.evaluate()
 
     def _resolve(self, now_ns: int, now_ms: int) -> None:
         changes = self.resolvers.update(now_ns, now_ms)
         if changes:
-            for one in self._all:
-                _write(one.book, changes)
+            self.books.write(changes)
 
     def _introduce(self) -> None:
         # what was told before the books had the instrument is no change any more
         changes = self.resolvers.known_of([self.held[name] for name in self._new if name in self.held])
         self._new.clear()
-        for one in self._all:
-            _write(one.book, changes)
-
-    def _evaluated(self, one: _Set) -> list[str]:
-        before = one.book.statistics.portfolios
-        crossed = one.book.evaluate()
-        if one.book.statistics.portfolios != before:
-            one.cross = {row: one.totals.margins(row) for row in one.book.accounts.names}
-        return [one.book.accounts.names[row] for row in crossed]
+        self.books.write(changes)
 
     def resync(self, now_ns: int) -> None:
         """Say at once which accounts have no value now, for data go stale by time alone. The next evaluation looks at equities.
@@ -274,7 +217,7 @@ class LivePortfolios:
                 self._waiting.add(key)
             elif told is not None:
                 self.accounts[key[1]] = replace(held, row=held.row.model_copy(update={"equity": told}))
-                self._retell(key[1])
+                self.books.tell_equity(self.accounts[key[1]].row)
 
     def _read(self, keys: Iterable[tuple[str, str]], now_ns: int) -> bool:
         # whether something is held, or priced, that was not before
@@ -298,11 +241,7 @@ class LivePortfolios:
     def _list(self, name: str, listed: Instrument) -> None:
         if self.held.get(name) == listed:
             return
-        row = self._row(listed)
-        for one in self._all:
-            one.book.market.add_instrument(row, listed.multiplier)
-            one.book.market.replace_terms(row)
-            one.totals.forget()
+        self.books.add_instrument(self._row(listed), listed.multiplier)
         self.held[name] = listed
         self._new.add(name)
 
@@ -320,19 +259,14 @@ class LivePortfolios:
         coins = {listed.coin for listed in self.held.values()}
         assets = {asset for held in self.accounts.values() for asset in held.assets}
         options = {name: listed for name, listed in self.held.items() if listed.kind in _OPTIONS}
-        stable = STABLECOINS | {listed.settle for listed in self.held.values() if listed.settle != listed.coin}
-        self.resolvers.track(sorted(coins | (assets - stable)), sorted(stable - {"USD"}), options)
+        stable = STABLECOINS | self.settings.fx.keys() | {listed.settle for listed in self.held.values() if listed.settle != listed.coin}
+        self.resolvers.track(sorted(coins | (assets - stable)), sorted(stable - {USD}), options)
         self._coins = coins | (assets - stable)
         self._wish()
 
     def _wish(self) -> None:
         listed = self._engine.book.market.instruments.values()
         self.wishes = wishes(self._coins, self.held.values(), listed, self.resolvers.references)
-
-    def _books_of(self, account: str) -> Iterator[StressBook]:
-        for one in self._all:
-            if any(account in members for members in one.book.accounts.members.values()):
-                yield one.book
 
     def _tell(self, account: str) -> None:
         held = self.accounts.get(account)
@@ -342,41 +276,14 @@ class LivePortfolios:
         state = method.state if isinstance(method, DeribitAccount) else None
         if state is not None and self._states.get(account) is state:
             # a statement holds for the moment it was made at: until the next one our own prices move the equity
-            self._tell_orders(held.row)
+            self.books.tell_orders(held.row)
             return
         self._states[account] = state
-        for book in self._books_of(account):
-            known = book.accounts.states.get(account)
-            if known is None or known.row.model_copy(update={"equity": held.row.equity}) != held.row:
-                book.accounts.set_account(held.row)
-            else:
-                self._retell_book(book, held.row)
-
-    def _tell_orders(self, row: AccountRow) -> None:
-        orders: dict[str, tuple[OrderRow, ...]] = {}
-        for order in row.orders:
-            orders[order.instrument] = (*orders.get(order.instrument, ()), order)
-        for book in self._books_of(row.id):
-            known = book.accounts.states[row.id].orders
-            for name in [name for name in {**orders, **known} if orders.get(name) != known.get(name)]:
-                book.accounts.set_orders(row.id, name, orders.get(name, ()))
-
-    def _retell(self, account: str) -> None:
-        for book in self._books_of(account):
-            if account in book.accounts.states:
-                self._retell_book(book, self.accounts[account].row)
-
-    @staticmethod
-    def _retell_book(book: StressBook, row: AccountRow) -> None:
-        state = book.accounts.states[row.id]
-        # what is not held against prices yet counts as it was told
-        ours = state.told if state.anchor is None else state.anchor + book.accounts.movable(row.id)
-        if row.equity is not None and (ours is None or not abs(ours - row.equity) <= RETOLD * max(abs(row.equity), 1.0)):
-            book.accounts.set_money(row.id, row.balances, row.debts, row.equity)
+        self.books.tell(held.row)
 
     def is_stable(self, asset: str) -> bool:
         """Whether an asset is priced by `fx`; else it is a coin with an index."""
-        return asset in STABLECOINS
+        return asset in STABLECOINS or asset in self.settings.fx
 
     def price(self, asset: str) -> Resolved:
         """USD per unit of a stablecoin or coin."""
@@ -386,10 +293,12 @@ class LivePortfolios:
         return 1.0 if asset == "USD" else self.price(asset).value
 
     def _worth(self, holding: OutcomeHolding) -> float:
-        outcome = holding.market.outcome
-        own, other = self._mids.get((outcome, holding.side)), self._mids.get((outcome, 1 - holding.side))
-        mid = own if own is not None else math.nan if other is None else 1.0 - other
-        return mid * self._usd(holding.market.quote)
+        own, other = self._mid(holding, holding.side), self._mid(holding, 1 - holding.side)
+        return (1.0 - other if math.isnan(own) else own) * self._usd(holding.market.quote)
+
+    def _mid(self, holding: OutcomeHolding, side: int) -> float:
+        mid, told_ns = self._mids.get((holding.market.outcome, side), (math.nan, 0))
+        return mid if self._now_ns - told_ns <= MID_LIMIT_NS else math.nan
 
     # -- what stands now -----------------------------------------------------------------------------------------------------
 
@@ -405,48 +314,4 @@ class LivePortfolios:
 
     def figures(self) -> list[PortfolioFigures]:
         """Every portfolio, in the order of the configuration."""
-        return [self._figures(portfolio.id, portfolio.accounts) for portfolio in self.settings.portfolios]
-
-    def _figures(self, name: str, members: Iterable[str]) -> PortfolioFigures:
-        one = self._sets[name]
-        row = one.book.accounts.portfolios[name]
-        record, parameters = one.book.tables.portfolios.table[row], one.book.parameters.name
-        failures = self.failures_of(members)
-        if failures:
-            return PortfolioFigures(name, parameters, failures=failures)
-        if record["status"] != layout.OK or record["equity_status"] != layout.OK:
-            return PortfolioFigures(name, parameters, failures=portfolio_result(one.book, name).failures)
-        ratio, maintenance = float(record["ratio"]), float(record["maintenance"])
-        passed = sum(ratio >= level for level in LEVELS)
-        cross = one.cross.get(row, _UNKNOWN)
-        has_cross = cross.status == layout.OK
-        return PortfolioFigures(
-            name,
-            parameters,
-            Level.BREACH if passed == Level.LIQUIDATION else Level(passed),
-            (),
-            float(record["equity"]),
-            maintenance,
-            float(record["initial"]),
-            ratio,
-            cross.maintenance_margin if has_cross else None,
-            cross.initial_margin if has_cross else None,
-            1.0 - maintenance / cross.maintenance_margin if has_cross and cross.maintenance_margin > 0 else None,
-        )
-
-
-def _write(book: StressBook, changes: Changes) -> None:
-    market = book.market
-    for asset, price in changes.fx.items():
-        market.set_fx(asset, price)
-        book.accounts.follow_asset(asset)
-    for coin, price in changes.index.items():
-        market.set_index(coin, price)
-    for (venue, coin, settle, expiry_ms), forward in changes.forwards.items():
-        market.set_forward(venue, coin, settle, expiry_ms, forward)
-    for instrument, volatility in changes.volatilities.items():
-        market.set_volatility(instrument, volatility)
-    for coin, volatility in changes.daily_volatility.items():
-        market.set_daily_volatility(coin, volatility)
-    for instrument, volume in changes.volumes_usd.items():
-        market.set_volume(instrument, volume)
+        return [self.books.figures(portfolio.id, self.failures_of(portfolio.accounts)) for portfolio in self.settings.portfolios]

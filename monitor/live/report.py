@@ -13,13 +13,15 @@ from typing import Any
 
 from config.parameters import ParameterSet
 from config.portfolios import Eligibility
+from connectors.events import FailureReason
 from monitor.engine import Engine
 from monitor.live.export import snapshot_document
 from monitor.live.inputs import Input, portfolio_inputs, worst_of
 from monitor.live.portfolios import LivePortfolios
+from monitor.margin.result import Failure
 from monitor.report.document import VERSION, failure_rows, margin_report
 from monitor.report.plain import plain, utc
-from monitor.snapshot import parse_snapshot
+from monitor.snapshot import SnapshotError, parse_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,18 @@ class Frozen:
 
     def report(self) -> dict[str, Any]:
         """The document; takes a fraction of a second, and may run in a thread."""
-        if self.snapshot is None:
-            told = {"name": self.parameters.name, "dated": self.parameters.dated.isoformat()}
-            document: dict[str, Any] = {"version": VERSION, "as_of": utc(self.as_of_ms), "parameters": told, "portfolios": []}
-            document |= {"accounts": [], "modes": {}}
-        else:
-            snapshot = parse_snapshot(self.snapshot, "the live book")
-            document = margin_report(snapshot, self.parameters, self.eligibility.__getitem__)
+        told = {"name": self.parameters.name, "dated": self.parameters.dated.isoformat()}
+        document: dict[str, Any] = {"version": VERSION, "as_of": utc(self.as_of_ms), "parameters": told, "portfolios": []}
+        document |= {"accounts": [], "modes": {}}
+        failed = dict(self.failed)
+        if self.snapshot is not None:
+            try:
+                document = margin_report(parse_snapshot(self.snapshot, "the live book"), self.parameters, self.eligibility.__getitem__)
+            except SnapshotError as error:  # a venue's figure that no document takes
+                why = failure_rows((Failure(FailureReason.NOT_READY, str(error)),))
+                failed = {name: failed.get(name, why) for name in self.order}
         found = {row["id"]: self._with_inputs(row) for row in document["portfolios"]}
-        found |= {name: {"id": name, "status": "failed", "failures": failures} for name, failures in self.failed.items()}
+        found |= {name: {"id": name, "status": "failed", "failures": failures} for name, failures in failed.items()}
         return document | {"sets": [list(ids) for ids in self.sets], "portfolios": [found[name] for name in self.order]}
 
     def _with_inputs(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -164,9 +164,10 @@ class StressMarket:
         as_of_s = as_of_ms // SECOND_MS
         if as_of_s == self.as_of_s:
             return
-        self.as_of_s = as_of_s
+        before, self.as_of_s = self.as_of_s, as_of_s
         for (_, expiry_s), row in self._expiries.items():
-            if expiry_s is not None:
+            # time means nothing any more to what had expired before
+            if expiry_s is not None and expiry_s > min(before, as_of_s):
                 self._set_clock(row)
                 self._push_all(self._dated.get(row, ()))
 

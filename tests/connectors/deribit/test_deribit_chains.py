@@ -92,6 +92,21 @@ def test_one_option_told_often_does_not_make_the_chain_whole() -> None:
     assert feed.value == 0.4
 
 
+def test_a_chain_told_in_pieces_is_whole_with_the_last_and_starts_over_with_the_channel() -> None:
+    feed = Feed()
+    half = len(NAMES) // 2
+    pieces = [[{"instrument_name": name, "iv": 0.4} for name in part] for part in (NAMES[:half], NAMES[half:-1])]
+    feed.frame(pieces[0])
+    feed.chain.restart()
+    feed.frame(pieces[1])
+    assert not feed.chain.seeded
+    reading = feed.frame(pieces[0])
+    assert feed.chain.seeded
+    assert reading.event is not None
+    assert reading.event.full
+    assert isnan(feed.chain.volatility(NAMES[-1]))
+
+
 def test_what_a_whole_frame_lacks_has_none_any_more() -> None:
     feed = seeded()
     feed.chain.restart()
@@ -250,7 +265,8 @@ def test_whatever_is_sent_only_volatilities_in_range_are_told(rows: list[tuple[s
     feed = Feed()
     for name, iv in rows:
         reading = feed.frame([{"instrument_name": name, "iv": iv}])
-        assert all(0.01 <= value <= 5.0 for value in told(reading).values())
+        # with the whole chain it is also told of which options nothing is known
+        assert all(isnan(value) or 0.01 <= value <= 5.0 for value in told(reading).values())
     assert all(isnan(feed.chain.volatility(name)) or 0.01 <= feed.chain.volatility(name) <= 5.0 for name in NAMES)
 
 

@@ -390,6 +390,17 @@ def test_a_trade_under_liquidation_is_told() -> None:
     assert not of(Liquidation, other), "the other side was liquidated"
 
 
+def test_a_wallet_pushed_while_an_answer_is_on_its_way_is_read_again_at_once() -> None:
+    venue = PrivateVenue()
+    venue.connect()
+    venue.mute.add("private/get_account_summaries")
+    venue.pass_time(15.0)
+    venue.push("user.portfolio.any", summary(maintenance_margin=1.8))
+    assert last(SummarySnapshot, venue.release()).state.summaries[0].maintenance_margin == 0.0
+    venue.summaries = [summary(maintenance_margin=1.8)]
+    assert last(SummarySnapshot, venue.pass_time(2.0)).state.summaries[0].maintenance_margin == 1.8
+
+
 def test_a_change_that_an_answer_on_its_way_may_not_know_is_read_again() -> None:
     venue = PrivateVenue()
     venue.positions = [position(size=-3.0)]

@@ -223,7 +223,9 @@ def test_a_bad_mid_costs_itself(mid: Any) -> None:
     assert problems == ["allMids.#20"]
 
 
-@pytest.mark.parametrize(("asset", "outcome"), [("+10250", 1025), ("+7", 0), ("+", None), ("10250", None), ("+1x", None), ("+²", None)])
+@pytest.mark.parametrize(
+    ("asset", "outcome"), [("+10250", 1025), ("+7", 0), ("+", None), ("10250", None), ("+1x", None), ("+²", None), ("+" + 5000 * "1", None)]
+)
 def test_outcome_of_an_asset(asset: str, outcome: int | None) -> None:
     assert outcome_of_asset(asset) == outcome
 

@@ -12,7 +12,7 @@ from connectors.events import AccountFailure, FailureReason, Liquidation
 from connectors.model import PositionSide
 from monitor.alerts.policy import AlertPolicy, Change, Notification, PolicyConfig
 from monitor.alerts.rules import Rule, Thresholds
-from monitor.alerts.text import NEXT_STEP, TITLE_LIMIT, amount, duration, percent, render, render_group
+from monitor.alerts.text import NEXT_STEP, TITLE_LIMIT, amount, duration, percent, render, render_group, symbol
 from monitor.margin.result import Failure, Level, PoolKind, PoolResult
 
 ADDRESS = "0xabcdef0123456789abcdef0123456789abcdef01"
@@ -270,3 +270,16 @@ def test_rendering_never_fails(figures: tuple[float | None, ...], change: Change
     assert ADDRESS not in text.full
     assert all(char.isprintable() for line in (text.title, *text.details) for char in line)
     assert render(note) == text
+
+
+@pytest.mark.parametrize(
+    ("instrument", "expected"),
+    [
+        ("hyperliquid:BTC", "BTC"),
+        ("hyperliquid:xyz:CL", "xyz:CL"),
+        ("deribit:btc_usd", "BTC"),
+        ("deribit:BTC_USDC-PERPETUAL", "BTC_USDC-PERPETUAL"),
+    ],
+)
+def test_an_index_is_named_by_its_coin(instrument: str, expected: str) -> None:
+    assert symbol(instrument) == expected

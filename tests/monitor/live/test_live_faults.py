@@ -26,8 +26,10 @@ from connectors.events import (
 from connectors.model import Balance, ListedPosition, MarginTier, Order, OutcomeMarket, SummaryAccount
 from monitor.app import build_book
 from monitor.engine import Engine
+from monitor.live.books import PortfolioFigures
+from monitor.live.export import snapshot_document
 from monitor.live.inputs import portfolio_inputs
-from monitor.live.portfolios import LivePortfolios, PortfolioFigures
+from monitor.live.portfolios import LivePortfolios
 from monitor.live.report import frozen
 from monitor.snapshot import parse_snapshot
 from tests.monitor import own_desk
@@ -265,3 +267,23 @@ def test_a_statement_holds_for_its_moment_and_our_prices_move_it_from_then_on(tm
     assert moved > 20.0 * 84_000.0, "the call gained against BTC too"
     desk.account(equity=20.3)
     assert desk.tick().equity == pytest.approx(20.3 * 84_000.0)
+
+
+def test_a_volatility_that_no_document_takes_is_a_failed_report_and_not_a_failing_one(tmp_path: Path) -> None:
+    desk = Options(tmp_path)
+    desk.market()
+    desk.account()
+    desk.tell(Volatilities("deribit", "markprice.options.btc_usd", desk.now_ns, [deribit.CALL], [12.0]))
+    assert desk.tick().failures == ()
+    (row,) = frozen(desk.live, desk.engine).report()["portfolios"]
+    assert row["status"] == "failed"
+    assert "iv: expected a decimal" in row["failures"][0]["detail"]
+
+
+def test_a_listing_without_what_is_held_takes_the_value_and_not_the_watch(tmp_path: Path) -> None:
+    pair = settled(tmp_path)
+    listed = own_desk.reference()
+    pair.tell(replace(listed, instruments=tuple(one for one in listed.instruments if one.coin != "BTC")))
+    assert snapshot_document(pair.live, pair.engine, "portfolio") is not None, "looked at before the next evaluation"
+    tick(pair)
+    assert first(pair).failures

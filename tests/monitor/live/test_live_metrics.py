@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from connectors.events import FailureReason
+from monitor.live.books import PortfolioFigures
 from monitor.live.metrics import portfolio_families
-from monitor.live.portfolios import PortfolioFigures
 from monitor.margin.result import Failure, Level
 from monitor.stress.book import StressStatistics
 

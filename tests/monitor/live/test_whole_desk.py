@@ -54,7 +54,6 @@ def recomputed(desk: ThreeVenues) -> float:
 async def test_a_crash_recomputes_to_the_same_numbers_at_a_hundred_instants() -> None:
     async with three_venues("crash", 60.0) as desk:
         worst, instants, held = 0.0, 0, set[int]()
-        dated: dict[str, int] = {}
         ratios: dict[str, list[float]] = {"iris": [], "umbra": []}
         while instants < 100:
             await desk.run(0.5)

@@ -11,7 +11,7 @@ from kernels._jit import permit_compilation
 from kernels.warmup import warm_up_portfolio
 from monitor.app import Application
 from monitor.demo import Venues, demo_settings
-from monitor.live.portfolios import PortfolioFigures
+from monitor.live.books import PortfolioFigures
 from monitor.venues import Transports, connector_factory
 from tests.monitor.loopback import Recorder
 
