@@ -29,6 +29,9 @@ from monitor.resolvers.outcomes import OutcomeVolatility
 from monitor.resolvers.provenance import Provenance, Resolved, missing, oldest, worst
 from monitor.resolvers.rules import Rules
 
+MOST = 5.0
+"""The highest volatility a year that is taken for one (venue notes 5.6)."""
+
 _STEP = 5e-5
 """A substitute that moved by less than half the venues' own rounding has not moved."""
 
@@ -155,7 +158,8 @@ class OptionVolatilities:
         if option.instrument.expiry_ms <= self._now_ms and option.value > 0:
             # nothing depends on it any more; it must not become a missing figure
             return option.substitute or Resolved(option.value, Provenance.STALE, "before expiry")
-        return next(found for found in self._candidates(option.instrument) if found is not None)
+        # what a proxy extrapolates beyond what any venue's volatility may be is no figure
+        return next(found for found in self._candidates(option.instrument) if found is not None and not found.value > MOST)
 
     def _candidates(self, one: Instrument) -> Iterator[Resolved | None]:
         yield self._chains.interpolated(one, self._now_ns, self._now_ms, live=True)

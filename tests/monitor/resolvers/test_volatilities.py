@@ -247,3 +247,11 @@ def test_a_perpetual_tick_leaves_volatilities_alone() -> None:
     changes = desk.update()
     assert changes.volatilities == {}
     assert changes.index == {}
+
+
+def test_a_proxy_beyond_what_any_venue_would_tell_is_no_figure() -> None:
+    rules = Rules(fx={"USDC": 1.0}, daily_volatility={"HYPE": 0.3}, implied_volatility={"HYPE": 1.2})
+    desk = desk_with(HYPE, rules=rules)
+    desk.update()
+    found = desk.resolvers.volatility(HYPE.id)
+    assert (found.value, found.provenance) == (1.2, Provenance.CONFIGURED), "0.3 a day is 6.3 a year with its premium"
