@@ -180,7 +180,7 @@ def pools(draw: st.DrawFn, *, known: bool = True, adjusted: bool = True, borrows
     fixed = draw(st.sampled_from([0.0, 0.0, 1_000.0, 200_000.0]))
     needed = float(sum((maintenance(abs(v), h.tiers) for v, h in zip(values, positions, strict=True)), start=fixed)) or 100.0
     equity = needed * draw(st.floats(-2.0, 6.0))
-    near = st.one_of(st.just(0.0), st.floats(-0.5, 0.5))
+    near = st.one_of(st.just(0.0), st.floats(-0.5, 0.5, allow_subnormal=False))
     adjust = [needed * draw(near) if adjusted else 0.0 for _ in range(2)]
     limit = 0.95 if borrowing else 1.0
     offset = draw(st.sampled_from([0.0, 20.0])) if borrowing else 0.0
