@@ -32,7 +32,7 @@ from monitor.margin.pools import PoolSpec
 from monitor.margin.result import Failure, PoolResult
 from monitor.venues import Transports, deribit_accounts, deribit_config
 
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 ANSWER_S = 10.0
 LOOK_S = 0.5
 """Data go stale by time alone: looked at so often although nothing came."""

@@ -237,7 +237,7 @@ async def test_what_is_not_told_in_time_is_named(capsys: pytest.CaptureFixture[s
         code = await timed(server, lambda transports, clock: deribit.verify(found, transports, None, clock))
     printed = told(capsys)
     assert code == 3
-    assert "not told within 20 s: strix: pool BTC: no price of index btc_usd now" in printed
+    assert "not told within 40 s: strix: pool BTC: no price of index btc_usd now" in printed
     assert "BTC (segregated_sm): no value: no price of index btc_usd now" in printed
 
 
@@ -353,7 +353,7 @@ async def test_check_live_names_channels_that_stay_silent(capsys: pytest.Capture
         found = found.model_copy(update={"venues": found.venues.model_copy(update={"deribit": patient})})
         assert await timed(server, lambda transports, clock: deribit.check(found, transports, clock)) == 1
     printed = told(capsys)
-    assert "not told within 20 s: markprice.options.btc_usd" in printed
+    assert "not told within 40 s: markprice.options.btc_usd" in printed
     assert "pool BTC: ratio" in printed
 
 
