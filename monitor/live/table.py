@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from monitor.live.view import PortfolioView
+from monitor.margin.portfolio import PortfolioResult
 from monitor.margin.result import Level
 from monitor.report.plain import plain
 from monitor.report.text_venues import view_parts
@@ -41,12 +42,25 @@ def _parts(view: PortfolioView) -> Iterable[RenderableType]:
         if view.provenance is not None and view.provenance is not Provenance.LIVE:
             head.append(f"  [{view.provenance.value}]", style="dim" if view.provenance.is_live else "bold magenta")
         yield head
+    if result is not None and result.maintenance_margin:
+        yield Text(f"  {_made_of(result)}", style="dim")
     for doubt in view.doubts[:MOST_DOUBTS]:
         yield Text(f"  {doubt}", style="magenta")
     for reason_text in view.reasons:
         yield Text(f"  not to be relied on: {reason_text}", style="dim")
     if view.venues is not None:
         yield from view_parts(plain(view_document(view.venues)))
+
+
+def _made_of(result: PortfolioResult) -> str:
+    # what the margin is made of, the largest charge first
+    charges: dict[str, float] = {}
+    for unit in result.units:
+        for name, value in unit.contingency.items():
+            charges[name] = charges.get(name, 0.0) + value
+    told = [(value, name.replace("_", " ")) for name, value in charges.items() if value >= 0.5]
+    parts = [(value, f"{family} loss") for family, value in (result.families or {}).items() if family != "liquidity" and value >= 0.5]
+    return "made of " + ", ".join(f"{name} {short(value)}" for value, name in [*parts, *sorted(told, reverse=True)])
 
 
 def portfolio_line(view: PortfolioView) -> str:

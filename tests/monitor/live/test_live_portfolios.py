@@ -285,6 +285,8 @@ def test_each_portfolio_has_its_own_accounts_parameters_and_rules(tmp_path: Path
     text = shown(*views.values())
     assert "first to be liquidated down: long on hyperliquid (main)" in text
     assert "not to be relied on" in text
+    assert "made of " in text
+    assert "stablecoin spread 7.4" in text, "0.0075 of ten bitcoins at 99,900"
 
 
 # -- units, outcomes, debts ---------------------------------------------------------------------------------------------------
