@@ -413,6 +413,15 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedDropped:
+    """A subscription is none any more, because nobody needs it or what it was about is gone: its last state means nothing."""
+
+    venue: str
+    feed: str
+    account: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountFailure:
     """The account cannot be monitored as configured (agent address, missing, unknown mode): loud until resolved."""
 
@@ -473,6 +482,7 @@ Event = (
     | OrdersSnapshot
     | Liquidation
     | FeedState
+    | FeedDropped
     | AccountFailure
     | ParseError
     | VenueStatus

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from connectors.events import FailureReason, FeedState, FeedStatus, FuturesSnapshot, SectionsSnapshot, SummarySnapshot, WalletSnapshot
+from connectors.events import (
+    FailureReason,
+    FeedDropped,
+    FeedState,
+    FeedStatus,
+    FuturesSnapshot,
+    SectionsSnapshot,
+    SummarySnapshot,
+    WalletSnapshot,
+)
 from monitor.margin.result import Failure
 
 GOOD = (FeedStatus.FRESH, FeedStatus.POLLED)
@@ -61,6 +70,12 @@ class Freshness:
     def on_feed(self, event: FeedState) -> None:
         """Remember a feed's new state."""
         self.feeds[(event.venue, event.feed, event.account)] = event
+
+    def on_dropped(self, event: FeedDropped) -> None:
+        """Forget a feed that is none any more."""
+        key = event.venue, event.feed, event.account
+        self.feeds.pop(key, None)
+        self.heard_ns.pop(key, None)
 
     def on_heard(self, venue: str, feed: str, account: str | None, received_ns: int) -> None:
         """A feed spoke."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connectors.deribit.settings import VENUE
-from connectors.events import FeedState, FeedStatus
+from connectors.events import FeedDropped, FeedState, FeedStatus
 from connectors.staleness import Remedies, StalenessBoard
 
 _UNSURE = (FeedStatus.CONNECTING, FeedStatus.RESYNCING, FeedStatus.STALE)
@@ -29,6 +29,7 @@ class MarketFeeds:
         self._failed: dict[str, str] = {}
         self._unsure: dict[str, str] = {}
         self._told: dict[str, tuple[FeedStatus, str]] = {}
+        self._dropped: list[FeedDropped] = []
 
     def watch(self, feed: str, limit_s: float | None, now_ns: int, *, essential: bool = True) -> None:
         """Watch a channel's feed from now on; harmless if it is watched."""
@@ -43,6 +44,8 @@ class MarketFeeds:
         board, _ = self._watched.pop(feed, (None, None))
         if board is not None:
             board.unregister(feed, None)
+            if feed in self._told:
+                self._dropped.append(FeedDropped(VENUE, feed, None))
         for memory in (self._refused, self._failed, self._unsure, self._told):
             memory.pop(feed, None)
 
@@ -101,6 +104,11 @@ class MarketFeeds:
             board.judge(now_ns)
         wanted, others = self._essential.remedies(now_ns), self._others.remedies(now_ns)
         return Remedies([*wanted.resubscribe, *others.resubscribe], wanted.reconnect)
+
+    def dropped(self) -> list[FeedDropped]:
+        """The feeds that were told of and are watched no longer; each once."""
+        told, self._dropped = self._dropped, []
+        return told
 
     def states(self, now_ns: int) -> list[FeedState]:
         """Every feed as it is now."""

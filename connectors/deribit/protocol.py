@@ -153,7 +153,7 @@ class MarketProtocol:
         self._renew({feed for feed, _ in remedies.resubscribe}, now_ns)
         self.subscriptions.sync(now_ns)
         late, frames = self.rpc.tick(now_ns)
-        return Tick([*events, *late, *self.feeds.changes(now_ns)], frames, self.rpc.limited or remedies.reconnect)
+        return Tick([*events, *late, *self.feeds.dropped(), *self.feeds.changes(now_ns)], frames, self.rpc.limited or remedies.reconnect)
 
     # -- what is wanted -------------------------------------------------------------------------------------------------
 

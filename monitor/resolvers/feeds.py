@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connectors.events import FeedState, FeedStatus, VenueStatus
+from connectors.events import FeedDropped, FeedState, FeedStatus, VenueStatus
 from monitor.freshness import GOOD
 from monitor.resolvers.provenance import Provenance, by_age
 
@@ -38,6 +38,13 @@ class FeedHealth:
         if self.is_bad(*feed) != before:
             self.revision += 1
             self._interruptions[feed] = self._interruptions.get(feed, 0) + (not before)
+
+    def drop(self, event: FeedDropped) -> None:
+        """Forget a market feed that is none any more."""
+        if event.account is None:
+            self._states.pop((event.venue, event.feed), None)
+            self._interruptions.pop((event.venue, event.feed), None)
+            self.revision += 1
 
     def apply_venue(self, event: VenueStatus) -> None:
         """Remember whether a venue says that it, or one of its price indices ("locked btc_usd"), is halted: that is stale then."""

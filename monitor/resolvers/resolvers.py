@@ -71,6 +71,7 @@ class Resolvers:
             told.OutcomeMarkets: self._outcomes.load,
             told.OutcomePrices: self._outcomes.apply,
             told.FeedState: self._feeds.apply_feed,
+            told.FeedDropped: self._feeds.drop,
             told.VenueStatus: self._feeds.apply_venue,
         }
 

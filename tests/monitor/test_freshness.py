@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.events import FailureReason, FeedState, FeedStatus
+from connectors.events import FailureReason, FeedDropped, FeedState, FeedStatus
 from monitor.freshness import Freshness, feeds_of
 
 VENUE, ACCOUNT = "hyperliquid", "maker"
@@ -63,3 +63,12 @@ def test_feeds_that_carry_no_figure_do_not_matter() -> None:
 def test_the_last_state_counts() -> None:
     freshness = told(("spotState", ACCOUNT, FeedStatus.STALE), ("spotState", ACCOUNT, FeedStatus.FRESH))
     assert reasons(freshness) == []
+
+
+def test_a_feed_that_is_dropped_is_forgotten() -> None:
+    freshness = told(("ticker.BTC-22NOV26", None, FeedStatus.FRESH))
+    freshness.on_heard(VENUE, "ticker.BTC-22NOV26", None, 5)
+    freshness.on_dropped(FeedDropped(VENUE, "ticker.BTC-22NOV26", None))
+    assert freshness.feeds == {}
+    assert freshness.heard_ns == {}
+    freshness.on_dropped(FeedDropped(VENUE, "never known", None))

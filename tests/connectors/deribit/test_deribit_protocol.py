@@ -9,6 +9,7 @@ import pytest
 
 from connectors.events import (
     Event,
+    FeedDropped,
     FeedStatus,
     Forwards,
     IndexPrices,
@@ -337,6 +338,7 @@ def test_expired_options_and_their_ticker_go_and_the_listing_is_read_again() -> 
     stage.advance(600.0, step=1.0)
     assert not any(channel.startswith("ticker.") for channel in stage.subscribed)
     assert not any(state.feed.startswith("ticker.") for state in stage.protocol.feed_states(stage.now_ns))
+    assert [event.feed for event in stage.of(FeedDropped)] == list(feeds), "or its last state would be shown for ever"
     events = stage.chain("btc_usd", **{"BTC-SOON-76000-C": 2.5})
     assert isinstance(events[0], Volatilities)
     assert events[0].instruments == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.events import FeedStatus, OutcomeMarkets, OutcomePrices, VolatilityIndices
+from connectors.events import FeedDropped, FeedStatus, OutcomeMarkets, OutcomePrices, VolatilityIndices
 from connectors.model import Instrument, OptionType, OutcomeMarket
 from monitor.resolvers.outcomes import probability_above
 from monitor.resolvers.provenance import Provenance
@@ -255,3 +255,15 @@ def test_a_proxy_beyond_what_any_venue_would_tell_is_no_figure() -> None:
     desk.update()
     found = desk.resolvers.volatility(HYPE.id)
     assert (found.value, found.provenance) == (1.2, Provenance.CONFIGURED), "0.3 a day is 6.3 a year with its premium"
+
+
+def test_a_dropped_feed_leaves_no_verdict_behind() -> None:
+    desk = desk_with(CALL)
+    desk.feed("deribit", CHAIN, FeedStatus.STALE)
+    desk.chain(whole_chain(), full=True)
+    desk.update()
+    assert provenance(desk) is Provenance.STALE
+    desk.resolvers.apply(FeedDropped("deribit", CHAIN, None))
+    desk.chain(whole_chain(0.6), full=True)
+    desk.update()
+    assert provenance(desk) is Provenance.LIVE
