@@ -37,6 +37,7 @@ from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
+from monitor.background import COMPILING, beside
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
 from monitor.live.export import snapshot_document
@@ -324,7 +325,7 @@ class Application:
 
     async def _watch_portfolios(self) -> None:
         # beside the pools, not before them: an empty kernel cache takes half a minute
-        await asyncio.to_thread(warm_up_portfolio)
+        await beside(warm_up_portfolio, COMPILING)
         self.portfolios.ready = True
         # what lives as long as the program need not be looked through again: a full collection stops the loop for 0.2 s
         gc.collect()

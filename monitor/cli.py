@@ -63,9 +63,10 @@ def run(path: Path, terminal: bool) -> None:
     if settings.monitor.kernel_cache_dir is not None:
         # read when the kernels are imported, and the runner imports them
         os.environ["MARGINWATCH_CACHE_DIR"] = str(settings.monitor.kernel_cache_dir)
+    from monitor.background import leave
     from monitor.runner import run_monitor
 
-    sys.exit(run_monitor(settings, terminal=terminal))
+    leave(run_monitor(settings, terminal=terminal))
 
 
 @cli.command()
@@ -184,6 +185,7 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
 
     from rich.console import Console
 
+    from monitor.background import leave
     from monitor.demo import Demo
 
     console = Console()
@@ -191,9 +193,9 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
         console = Console(width=150)
     story = Demo(scenario, duration, port, terminal=console.is_terminal and not no_terminal, console=console)
     try:
-        sys.exit(asyncio.run(story.run()))
+        leave(asyncio.run(story.run()))
     except KeyboardInterrupt:
-        sys.exit(130)
+        leave(130)
     except OSError as error:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another with --port") from None
 

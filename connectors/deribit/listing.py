@@ -50,6 +50,7 @@ class Listing:
         self._due_ns: int | None = None
         self._began_ns: int | None = None
         self._gap_s = config.listing_gap_s
+        self._grown: set[str] = set()
         self._roll_ms = 0
         self._missing: set[PartKey] = set()
         self._arrived: dict[PartKey, Part] = {}
@@ -66,8 +67,12 @@ class Listing:
         self._reference.keep(self._parts())
         if grown:
             self._feeds.watch_polled(LISTING_FEED, LATE * self._config.listing_s, now_ns)
-            self._missing.clear()
-            self._due_ns = now_ns
+            if self._reference.loaded and not self._missing:
+                # what is listed already need not be read again with it: the venue allows few of these requests
+                self._grown |= grown
+            else:
+                self._missing.clear()
+                self._due_ns = now_ns
 
     def refresh(self, why: str, now_ns: int, in_s: float = 0.0) -> None:
         """Read it as soon as the gap between two readings allows, but not before `in_s` seconds."""
@@ -98,15 +103,20 @@ class Listing:
                 self._gap_s = self._config.listing_gap_s
                 self.refresh("daily roll", now_ns)
             self._roll_ms = (now_ms - ROLL_MS) // DAY_MS * DAY_MS + DAY_MS + ROLL_MS
-        if self._currencies and not self._missing and self._due_ns is not None and now_ns >= self._due_ns:
-            self._begin(now_ns)
+        if not self._currencies or self._missing:
+            return
+        if self._due_ns is not None and now_ns >= self._due_ns:
+            # Due again whatever becomes of this one.
+            self._due_ns, self._began_ns = now_ns + round(self._config.listing_s * NS), now_ns
+            self._ask(self._parts(), now_ns)
+        elif self._grown:
+            self._ask([part for part in self._parts() if part[0] in self._grown], now_ns)
 
-    def _begin(self, now_ns: int) -> None:
-        # Due again whatever becomes of this one.
-        self._due_ns, self._began_ns, self._failed = now_ns + round(self._config.listing_s * NS), now_ns, ""
-        self._arrived = {}
-        self._missing = set(self._parts())
-        for currency, kind in self._parts():
+    def _ask(self, parts: list[PartKey], now_ns: int) -> None:
+        self._arrived, self._failed = {}, ""
+        self._grown.clear()
+        self._missing = set(parts)
+        for currency, kind in parts:
             params = {"currency": currency, "kind": kind, "expired": False}
             self._rpc.call("public/get_instruments", params, self._reader((currency, kind)), now_ns)
 
@@ -153,7 +163,6 @@ class Listing:
             self._retry_s = FAILED_RETRY_S
             # What keeps contradicting an unchanged listing is the venue's to settle: ask ever more rarely.
             self._gap_s = config.listing_gap_s if is_news else min(MOST_GAP_S, 2.0 * self._gap_s)
-            self._due_ns = now_ns + round(config.listing_s * NS)
         self._arrived = {}
         return self._changed(now_ns) if is_news else []
 

@@ -28,6 +28,7 @@ async def test_the_demo_tells_its_story_and_ends_well(launcher: Launcher, tmp_pa
     metrics = (await fetch(f"{base}/metrics"))[1]
     assert 'marginwatch_account_margin_ratio{account="vela",pool="multi-assets",venue="aster"}' in metrics
     assert 'marginwatch_account_next_funding_usd{account="umbra",pool="USDT",venue="aster"}' in metrics
+    await demo.says("portfolio desk ", 25.0)
     save = tmp_path / "now.json"
     asked = await launcher.start(*MARGINWATCH, "report", "--live", base, "--save", str(save))
     assert await asked.ended(30.0) == 0, asked.printed

@@ -106,6 +106,15 @@ def test_a_held_option_of_an_unwatched_coin_is_found_by_name_and_its_coin_watche
     assert serving(stage).startswith("ticker.HYPE_USDC-25DEC26-")
 
 
+def test_a_new_currency_is_listed_without_reading_the_others_again() -> None:
+    stage = ready()
+    before = len(stage.calls("public/get_instruments"))
+    stage.wish("deribit:ETH-25DEC26-2600-C")
+    stage.advance(5.0)
+    asked = stage.calls("public/get_instruments")[before:]
+    assert [(one["currency"], one["kind"]) for one in asked] == [("ETH", "option"), ("ETH", "future")]
+
+
 def test_an_instrument_nobody_lists_is_asked_for_ever_more_rarely() -> None:
     stage = ready()
     stage.wish("deribit:BTC-9JAN26-1-C")
