@@ -27,7 +27,7 @@ USD = "USD"
 STABLECOINS = frozenset({USD, "USDC", "USDT", "USD1", "USDE", "USDH", "USDF", "USDS", "BUSD", "FDUSD", "DAI", "USDT0"})
 """Assets that have a price in dollars by `fx`, and no index of their own."""
 
-USE_MID = Callable[[OutcomeHolding], float]
+Worth = Callable[[OutcomeHolding], float]
 """From a holding to USD per contract, NaN while unknown."""
 
 
@@ -47,7 +47,7 @@ class HeldAccount:
 class AccountReader:
     """Reads accounts of a live book. `usd` is the USD price of a stablecoin or coin (NaN unknown), `worth` that of an outcome."""
 
-    def __init__(self, engine: Engine, usd: Callable[[str], float], worth: USE_MID) -> None:
+    def __init__(self, engine: Engine, usd: Callable[[str], float], worth: Worth) -> None:
         self._engine = engine
         self._usd = usd
         self._worth = worth
