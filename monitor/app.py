@@ -37,7 +37,6 @@ from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
-from monitor.background import COMPILING, beside
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
 from monitor.live.export import snapshot_document
@@ -50,6 +49,7 @@ from monitor.margin.configured import margin_method
 from monitor.margin.pools import WHOLE_ACCOUNT
 from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
+from monitor.workers import Threads, Workers
 
 _log = logging.getLogger("marginwatch.app")
 
@@ -108,6 +108,9 @@ class OptionsConnector(Protocol):
         ...
 
 
+Later = Callable[[Callable[[], None]], object]
+"""Runs something in the loop's next turn."""
+
 ConnectorFactory = Callable[[Callable[[list[Event]], None]], Sequence[Connector]]
 """Builds the connectors, given where their events go."""
 
@@ -154,9 +157,20 @@ def build_book(settings: Settings) -> Book:
 class Application:
     """One running monitor. `start`, then `stop`; `receive` is the sink of every connector."""
 
-    def __init__(self, settings: Settings, connectors: ConnectorFactory, receivers: Sequence[Receiver], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connectors: ConnectorFactory,
+        receivers: Sequence[Receiver],
+        clock: Clock,
+        *,
+        workers: Workers | None = None,
+        later: Later | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self._workers = workers or Threads()
+        self._later = later
         self.book = build_book(settings)
         self.engine = Engine(self.book, settings.defaults.reconcile_tolerance)
         self.policy = AlertPolicy(build_policy_config(settings))
@@ -184,7 +198,7 @@ class Application:
         if CACHE_NOTE.startswith("kernel cache is off"):
             _log.warning(CACHE_NOTE)
         started = time.perf_counter()
-        await asyncio.to_thread(warm_up)
+        await self._workers.run("warm-up", warm_up)
         self.warm_up_s = time.perf_counter() - started
         _log.info("kernels ready in %.1f s", self.warm_up_s)
         self.dispatcher.start()
@@ -222,7 +236,7 @@ class Application:
                 self._oldest_ns = event.received_ns
         if not self._scheduled and events:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._evaluate)
+            (self._later or asyncio.get_running_loop().call_soon)(self._evaluate)
 
     def results(self) -> list[PoolResult]:
         """Every pool as it stands."""
@@ -243,8 +257,8 @@ class Application:
 
     def _evaluate(self) -> None:
         self._scheduled = False
+        began, now_ns = time.perf_counter(), self.clock.monotonic_ns()
         crossed = self.engine.evaluate()
-        now_ns = self.clock.monotonic_ns()
         self.portfolios.touch(self.book.touched)
         self.book.touched.clear()
         self.portfolios.evaluate(now_ns, self.clock.time_ms())
@@ -262,7 +276,7 @@ class Application:
                 if connector.venue == venue:
                     connector.refresh(account)
         if self._oldest_ns is not None:
-            self.timings.observe((self.clock.monotonic_ns() - self._oldest_ns) / SECOND_NS)
+            self.timings.observe((now_ns - self._oldest_ns) / SECOND_NS + time.perf_counter() - began)
             self._oldest_ns = None
 
     def _wish(self, wishes: Wishes) -> None:
@@ -320,12 +334,12 @@ class Application:
             self._tell(self.policy.observe(results, now_ns / SECOND_NS))
             self._tell_account_failures(now_ns)
             self._note(results, now_ns)
-            await asyncio.to_thread(self.engine.distance_job(now_ns))
+            await self._workers.run("distances", self.engine.distance_job(now_ns))
             await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))
 
     async def _watch_portfolios(self) -> None:
         # beside the pools, not before them: an empty kernel cache takes half a minute
-        await beside(warm_up_portfolio, COMPILING)
+        await self._workers.beside("compile", warm_up_portfolio)
         self.portfolios.ready = True
         # what lives as long as the program need not be looked through again: a full collection stops the loop for 0.2 s
         gc.collect()
@@ -349,7 +363,7 @@ class Application:
             return PortfolioView(portfolio.id, as_of_ms, failures)
         figures = next(one for one in self.portfolios.figures() if one.portfolio == portfolio.id)
         inputs = portfolio_inputs(self.portfolios, portfolio.id)
-        view = await asyncio.to_thread(portfolio_view, portfolio, document, inputs)
+        view = await self._workers.run("view", lambda: portfolio_view(portfolio, document, inputs))
         if view.result is not None:
             self.portfolios.books.compare(figures, view.result)
         return view
