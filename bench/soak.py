@@ -12,8 +12,10 @@ from typing import Any
 from config import DEMO, load
 from connectors.clock import SystemClock
 from connectors.simulator.hyperliquid_desk import demo_plans
-from monitor.alerts.policy import Change, Notification
+from monitor.alerts.alert import Alert
+from monitor.alerts.incident import Change
 from monitor.alerts.rules import Rule
+from monitor.alerts.scope import ScopeKind
 from monitor.app import Application
 from monitor.venues import Transports, connector_factory
 
@@ -41,11 +43,11 @@ async def soak(duration: float, rate: float = RATE) -> dict[str, Any]:
     app = Application(settings, connector_factory(settings, transports, clock), [], clock)
     told: list[tuple[str, str, int]] = []
 
-    def listen(notification: Notification) -> None:
-        if notification.rule is Rule.LEVEL and notification.change in (Change.FIRED, Change.ESCALATED):
-            told.append((notification.scope[1], notification.scope[2], int(notification.level)))
+    def listen(alert: Alert) -> None:
+        if alert.rule is Rule.LEVEL and alert.change in (Change.FIRED, Change.ESCALATED) and alert.scope.kind is ScopeKind.POOL:
+            told.append((alert.scope.account, alert.scope.name, int(alert.level)))
 
-    app.listeners.append(listen)
+    app.alarm.listeners.append(listen)
     await app.start()
     try:
         await asyncio.sleep(duration / 5)

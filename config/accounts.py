@@ -55,6 +55,11 @@ class Levels(Table):
             raise problems_error([Problem("warning", message)])
         return self
 
+    @property
+    def ratios(self) -> tuple[float, float, float]:
+        """Warning, critical, liquidation."""
+        return self.warning, self.critical, self.liquidation
+
 
 class AccountSettings(SecretHolder):
     """One account. `id` is the alias that everything shows, `address` (lower case) is used for the venue only.
@@ -166,15 +171,15 @@ def inherited(account: Any, defaults: dict[str, Any]) -> Any:
     merged = dict(account)
     if "tags" in defaults:
         merged.setdefault("tags", defaults["tags"])
-    base = _valid_levels(defaults.get("levels"))
+    base = valid_levels(defaults.get("levels"))
     own = merged.get("levels", {})
     if base and isinstance(own, dict):
         merged["levels"] = {**base, **own}
     return merged
 
 
-def _valid_levels(raw: Any) -> dict[str, Any]:
-    # Bad defaults are reported once, where they stand, and not again for every account.
+def valid_levels(raw: Any) -> dict[str, Any]:
+    """Raw default levels, complete; empty for bad ones, which are reported once, where they stand, and not again for every account."""
     try:
         return Levels.model_validate(raw).model_dump()
     except ValidationError:

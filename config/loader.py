@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ def load(
     """
     source = str(path)
     raw = _merged(read_toml(path, source, missing="write one after config/example.toml"), overrides or {})
-    context = {"base": path.parent, "environ": os.environ if environ is None else environ}
+    context = {"base": path.parent, "stem": path.stem, "environ": os.environ if environ is None else environ}
     try:
         settings = Settings.model_validate(raw, context=context)
     except ValidationError as error:
@@ -58,11 +59,35 @@ def describe(settings: Settings) -> str:
             f"levels {levels.warning:g} / {levels.critical:g} / {levels.liquidation:g}{tags}{key}"
         )
     lines += [_portfolio_line(portfolio) for portfolio in settings.portfolios]
-    for alias, receiver in settings.receivers.items():
-        used = "" if alias in settings.alert_receivers else ", not used by [alerts]"
-        origin = f", URL from {masked(receiver.secret_origin)}" if receiver.secret_origin else ""
-        lines.append(f"receiver {alias}: {receiver.type}, from {receiver.min_level}{origin}{used}")
+    lines += [_receiver_line(alias, settings) for alias in settings.receivers]
+    lines.append(f"alerts are kept in {settings.outbox_path or 'memory only'}")
+    if settings.heartbeat is not None:
+        beat = settings.heartbeat
+        origin = masked(beat.secret_origin or "")
+        lines.append(f"heartbeat: every {beat.every_s:g} s while all data are fresher than {beat.fresh_within_s:g} s, URL from {origin}")
+    for window in settings.maintenance:
+        lines.append(f"maintenance of {window.venue}: {_utc(window.begins)} to {_utc(window.until)}: {masked(window.reason)}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in settings.warnings)])
+
+
+def _receiver_line(alias: str, settings: Settings) -> str:
+    receiver = settings.receivers[alias]
+    parts = [receiver.type, f"from {receiver.min_level}"]
+    if receiver.scopes:
+        parts.append(f"scopes {' '.join(receiver.scopes)}")
+    if receiver.tags:
+        parts.append(f"tags {' '.join(receiver.tags)}")
+    if receiver.secret_origin:
+        parts.append(f"secrets from {masked(receiver.secret_origin)}")
+    if alias not in settings.alert_receivers:
+        parts.append("not used by [alerts]")
+    elif alias in settings.escalations:
+        parts.append(f"after {settings.alerts.deadline_s:g} s in vain {settings.escalations[alias]}")
+    return f"receiver {alias}: {', '.join(parts)}"
+
+
+def _utc(moment: datetime.datetime) -> str:
+    return f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _venue_line(name: str, venues: VenueSettings) -> str:
@@ -76,8 +101,13 @@ def _venue_line(name: str, venues: VenueSettings) -> str:
 def _portfolio_line(portfolio: PortfolioSettings) -> str:
     parameters, eligibility = portfolio.parameter_set, portfolio.eligibility
     parts = [f"accounts {' '.join(portfolio.accounts)}", f"parameters {masked(parameters.name)} of {parameters.dated.isoformat()}"]
+    parts.append(f"levels {portfolio.levels.warning:g} / {portfolio.levels.critical:g}")
     if portfolio.overrides:
         parts.append(f"overridden for {' '.join(masked(coin) for coin in portfolio.overrides)}")
+    if portfolio.net_delta_limit_usd:
+        parts.append(
+            "net delta up to " + ", ".join(f"{masked(coin)} {limit:,.0f} USD" for coin, limit in portfolio.net_delta_limit_usd.items())
+        )
     if eligibility.minimum_equity:
         parts.append(f"equity from {eligibility.minimum_equity:,.0f} USD")
     if eligibility.coins is not None:

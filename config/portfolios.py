@@ -8,12 +8,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
+from config.accounts import Levels, valid_levels
 from config.errors import ConfigError, Problem, did_you_mean, masked
 from config.parameters import ParameterSet, load_parameters, problems_under
 from config.tables import Alias, Table, problems_error
 
 WHOLE_BOOK = "portfolio"
 """Id of the one portfolio, of all accounts, of a configuration that lists none."""
+
+Name = Annotated[str, Field(min_length=1)]
 
 
 class Eligibility(Table):
@@ -24,16 +27,23 @@ class Eligibility(Table):
 
     enabled: bool = True
     minimum_equity: Annotated[float, Field(ge=0)] = 0.0
-    coins: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] | None = None
+    coins: Annotated[tuple[Name, ...], Field(strict=False)] | None = None
     acknowledged: bool = False
 
 
 class PortfolioDefaults(Table):
-    """The table `[portfolio]`. `parameters` is a shipped set or a TOML file beside the configuration, `overrides` change it by coin."""
+    """The table `[portfolio]`. `parameters` is a shipped set or a TOML file beside the configuration, `overrides` change it by coin.
+
+    `levels`: what they leave out comes from `[defaults]`. `net_delta_limit_usd` by coin: a net delta beyond it, either way, is alerted.
+    `alarm`: whether its levels are alerted; None: where the file lists portfolios, as no venue acts on the stress of a whole book.
+    """
 
     parameters: str = "uta"
     overrides: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     eligibility: Eligibility = Eligibility()
+    levels: Levels = Levels()
+    net_delta_limit_usd: Mapping[Name, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    alarm: bool | None = None
     _set: ParameterSet | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -66,6 +76,7 @@ class PortfolioSettings(PortfolioDefaults):
 
 def complete_portfolios(raw: dict[str, Any], context: dict[str, Any] | None) -> dict[str, Any]:
     """The raw configuration with every portfolio complete; without `[[portfolios]]`, one of all accounts."""
+    raw = _with_levels(raw)
     listed, table = raw.get("portfolios"), raw.get("portfolio", {})
     if listed is None:
         accounts = raw.get("accounts")
@@ -77,7 +88,7 @@ def complete_portfolios(raw: dict[str, Any], context: dict[str, Any] | None) -> 
         listed = [{"id": WHOLE_BOOK, "accounts": named}]
     if not isinstance(listed, list):
         return raw
-    defaults = _valid(table, context)
+    defaults = _valid(table, context) or _with_levels({**raw, "portfolio": {}})["portfolio"]
     return {**raw, "portfolios": [_merged(defaults, one) if isinstance(one, dict) else one for one in listed]}
 
 
@@ -96,6 +107,15 @@ def portfolio_problems(portfolios: Collection[PortfolioSettings], accounts: Coll
                 yield Problem(f"{path}.accounts[{place}]", f'"{account}" is listed twice; remove one')
             elif account not in accounts:
                 yield Problem(f"{path}.accounts[{place}]", f'no account "{masked(account)}" is configured{did_you_mean(account, accounts)}')
+
+
+def _with_levels(raw: dict[str, Any]) -> dict[str, Any]:
+    defaults, table = raw.get("defaults"), raw.get("portfolio", {})
+    base = valid_levels(defaults.get("levels") if isinstance(defaults, dict) else getattr(defaults, "levels", None))
+    own = table.get("levels", {}) if isinstance(table, dict) else None
+    if not base or not isinstance(own, dict):
+        return raw
+    return {**raw, "portfolio": {**table, "levels": {**base, **own}}}
 
 
 def _valid(table: Any, context: dict[str, Any] | None) -> dict[str, Any]:

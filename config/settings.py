@@ -10,19 +10,20 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from config.accounts import AccountSettings, Levels, duplicates, inherited
-from config.errors import Problem, did_you_mean, masked
-from config.fields import Fraction, Seconds, SecretHolder, Tags
-from config.portfolios import PortfolioDefaults, PortfolioSettings, complete_portfolios, portfolio_problems
+from config.alerts import AlertSettings, HeartbeatSettings, MaintenanceWindow, outbox_file
+from config.errors import Problem
+from config.fields import Fraction, SecretHolder, Tags, beside
+from config.portfolios import WHOLE_BOOK, PortfolioDefaults, PortfolioSettings, complete_portfolios, portfolio_problems
+from config.receivers import Concern, ReceiverSettings, escalations, receiver_problems, routing_warnings
+from config.receivers import LevelName as LevelName
 from config.secrets import Secret
 from config.tables import Alias, Table, problems_error
 from config.venues import VenueSettings
 
-LevelName = Literal["warning", "critical", "liquidation"]
 _LOOPBACK_NAMES = {"localhost"}
 _UNSAFE = "allow_unsafe_key lets the monitor hold a key that could trade or withdraw; a read-only agent needs no such trust"
 
@@ -35,8 +36,7 @@ def _listen(text: str) -> str:
 
 
 def _directory(path: Path, info: ValidationInfo) -> Path:
-    base: Path = (info.context or {}).get("base", Path())
-    return base / path.expanduser()
+    return beside(path, info.context)
 
 
 class MonitorSettings(SecretHolder):
@@ -88,65 +88,6 @@ class DefaultSettings(Table):
     reconcile_tolerance: Fraction = 0.001
 
 
-class RepeatSettings(Table):
-    """Seconds after which an alert that still fires is sent again, by level."""
-
-    warning: Seconds = 3600.0
-    critical: Seconds = 900.0
-    liquidation: Seconds = 300.0
-
-
-class AlertSettings(Table):
-    """When alerts are raised, repeated and ended. `receivers` None: every receiver configured."""
-
-    hysteresis: Annotated[float, Field(ge=0, le=0.2)] = 0.02
-    hold_s: Annotated[float, Field(ge=0)] = 5.0
-    worsening_step: Fraction = 0.05
-    data_hold_s: Seconds = 10.0
-    data_critical_s: Seconds = 60.0
-    unreconciled_hold_s: Seconds = 15.0
-    repeat_s: RepeatSettings = RepeatSettings()
-    receivers: Annotated[tuple[str, ...], Field(strict=False)] | None = None
-
-
-class ReceiverSettings(SecretHolder):
-    """Where alerts go; `webhook` and `slack` need their URL by `url_file` or `url_env`."""
-
-    type: Literal["log", "webhook", "slack"]
-    url_file: str | None = None
-    url_env: str | None = None
-    min_level: LevelName = "warning"
-
-    @model_validator(mode="after")
-    def _need_url(self, info: ValidationInfo) -> Self:
-        if self.type == "log":
-            given = [key for key in ("url_file", "url_env") if getattr(self, key) is not None]
-            if given:
-                raise problems_error([Problem(given[0], 'a receiver of type "log" has no URL; remove the key or change the type')])
-            return self
-        found = self._resolve("url", self.url_file, self.url_env, info)
-        if found is None:
-            message = f'a receiver of type "{self.type}" needs its URL: set url_file or url_env'
-            raise problems_error([Problem("url_file", message)])
-        if not _is_http(found.secret.reveal()):
-            key = "url_file" if self.url_file is not None else "url_env"
-            raise problems_error([Problem(key, f"the secret in {found.origin} is not a URL that starts with https:// or http://")])
-        return self
-
-    @property
-    def url(self) -> Secret | None:
-        """The receiver's URL; None for `log`."""
-        return self._secret("url")
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and not any(char.isspace() for char in url)
-    except ValueError:
-        return False
-
-
 class MarketSettings(Table):
     """What stands in where no venue tells it, by coin: `beta` to BTC, `daily_volatility` and `implied_volatility` as decimals.
 
@@ -164,7 +105,7 @@ class MarketSettings(Table):
 class Settings(Table):
     """The whole configuration. At least one account; ids are unique, addresses are unique within a venue.
 
-    `portfolios` are complete: without any in the file there is one of all accounts, as `[portfolio]` says.
+    `portfolios` are complete: without any in the file there is one of all accounts, as `[portfolio]` says. `heartbeat` None: none.
     """
 
     monitor: MonitorSettings = MonitorSettings()
@@ -178,6 +119,9 @@ class Settings(Table):
     portfolio: PortfolioDefaults = Field(default_factory=lambda: PortfolioDefaults.model_validate({}))
     portfolios: Annotated[tuple[PortfolioSettings, ...], Field(strict=False)] = ()
     receivers: Mapping[Alias, ReceiverSettings] = Field(default_factory=dict)
+    heartbeat: HeartbeatSettings | None = None
+    maintenance: Annotated[tuple[MaintenanceWindow, ...], Field(strict=False)] = ()
+    _outbox_path: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -192,17 +136,19 @@ class Settings(Table):
         return {**raw, "accounts": [inherited(account, defaults) for account in accounts]}
 
     @model_validator(mode="after")
-    def _cross_checks(self) -> Self:
+    def _cross_checks(self, info: ValidationInfo) -> Self:
         if not self.accounts:
             raise problems_error([Problem("accounts", "no account to watch; add [[accounts]] with id, venue and address")])
-        problems = [*duplicates(self.accounts), *_unknown_receivers(self.alerts, self.receivers)]
+        problems = [*duplicates(self.accounts), *receiver_problems(self.alerts.receivers, self.receivers)]
         problems += portfolio_problems(self.portfolios, {account.id for account in self.accounts})
-        lowest = min(account.levels.warning for account in self.accounts)
+        levels = [*(account.levels for account in self.accounts), *(portfolio.levels for portfolio in self.portfolios)]
+        lowest = min(one.warning for one in levels)
         if self.alerts.hysteresis >= lowest:
             message = f"expected less than the lowest warning level {lowest:g}, got {self.alerts.hysteresis:g}"
             problems.append(Problem("alerts.hysteresis", message))
         if problems:
             raise problems_error(problems)
+        self._outbox_path = outbox_file(self.alerts, info.context)
         return self
 
     @property
@@ -211,22 +157,45 @@ class Settings(Table):
         holders: list[tuple[str, SecretHolder]] = [("monitor", self.monitor)]
         holders += [(f"receivers.{name}", receiver) for name, receiver in self.receivers.items()]
         holders += [(f"accounts.{account.id}", account) for account in self.accounts]
+        holders += [("heartbeat", self.heartbeat)] if self.heartbeat is not None else []
         found = [f"{path}: {warning}" for path, holder in holders for warning in holder.secret_warnings]
         found += [f"accounts.{account.id}: {_UNSAFE}" for account in self.accounts if account.allow_unsafe_key]
-        if not self.receivers:
-            found.append("receivers: none configured, so alerts are shown but sent to nobody; add [receivers.NAME]")
+        found += routing_warnings(self.alert_receivers, self.receivers, list(self._concerns()))
         return tuple(found)
+
+    @property
+    def alarmed_portfolios(self) -> frozenset[str]:
+        """Ids of the portfolios whose levels are alerted: as `alarm` says, else those that the file lists."""
+        is_listed = [portfolio.id for portfolio in self.portfolios] != [WHOLE_BOOK]
+        return frozenset(one.id for one in self.portfolios if (is_listed if one.alarm is None else one.alarm))
 
     @property
     def alert_receivers(self) -> tuple[str, ...]:
         """Names of the receivers that alerts go to."""
         return tuple(self.receivers) if self.alerts.receivers is None else self.alerts.receivers
 
+    @property
+    def escalations(self) -> dict[str, str]:
+        """Who is told what a receiver did not take in time, by its name; who is not in it has nobody."""
+        return escalations(self.alert_receivers, self.receivers)
 
-def _unknown_receivers(alerts: AlertSettings, receivers: Mapping[str, ReceiverSettings]) -> Iterator[Problem]:
-    names = alerts.receivers or ()
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            yield Problem(f"alerts.receivers[{number}]", f'"{masked(name)}" is listed twice and would be paged twice; remove one')
-        elif name not in receivers:
-            yield Problem(f"alerts.receivers[{number}]", f'no receiver "{masked(name)}" is configured{did_you_mean(name, receivers)}')
+    @property
+    def outbox_path(self) -> Path | None:
+        """The file that keeps alerts; None: memory only, as configured, or because these settings came from no file."""
+        return self._outbox_path
+
+    @property
+    def link(self) -> str:
+        """Base of the page for links in alerts, without a slash at the end; empty where none is known that readers can open."""
+        if self.alerts.link is not None:
+            return self.alerts.link
+        return f"http://{self.monitor.listen}" if self.monitor.is_loopback and self.monitor.port else ""
+
+    def _concerns(self) -> Iterator[Concern]:
+        tags = {account.id: account.tags for account in self.accounts}
+        for account in self.accounts:
+            yield Concern(f"accounts.{account.id}", ("pool", "account"), account.tags, must_page=True)
+        for portfolio in self.portfolios:
+            together = dict.fromkeys(tag for account in portfolio.accounts for tag in tags[account])
+            yield Concern(f"portfolios.{portfolio.id}", ("portfolio",), tuple(together))
+        yield Concern("receivers", ("feed", "receiver", "venue", "monitor"))

@@ -23,6 +23,9 @@ from config.errors import ConfigError, Problem, did_you_mean, dotted, masked, sh
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
+_HIDDEN = {"address", "url", "token", "secret", "routing_key", "agent_key", "api_key", "api_secret", "client_id", "client_secret"}
+"""Keys of which an error never shows the value."""
+
 _Location = tuple[str | int, ...]
 
 _EXPECTED = {
@@ -34,6 +37,7 @@ _EXPECTED = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "date_type": "a date such as 2026-11-21",
+    "datetime_type": "a date and time with its offset, such as 2026-12-01T08:00:00Z",
     "path_type": "text in quotes",
     "model_type": "{table}",
     "mapping_type": "{table}",
@@ -126,18 +130,23 @@ def _choices(context: dict[str, Any]) -> list[str]:
 
 def _is_secret(location: _Location) -> bool:
     last = str(location[-1]) if location else ""
-    return last in {"address", "url", "token", "agent_key", "api_key", "api_secret"} or last.endswith(("_file", "_env"))
+    return last in _HIDDEN or last.endswith(("_file", "_env"))
 
 
 def _unknown_key(root: type[BaseModel], location: _Location) -> str:
     name = str(location[-1])
     fields = _fields_at(root, location[:-1])
     if f"{name}_file" in fields:
-        return (
-            f"a secret may not stand in this file; write it into a file of its own and name that with {name}_file, "
-            f"or set an environment variable and name that with {name}_env"
-        )
+        return inline_secret(name)
     return f"unknown key{did_you_mean(name, fields)}"
+
+
+def inline_secret(name: str) -> str:
+    """What is said where the secret itself stands in the file."""
+    return (
+        f"a secret may not stand in this file; write it into a file of its own and name that with {name}_file, "
+        f"or set an environment variable and name that with {name}_env"
+    )
 
 
 def _fields_at(root: type[BaseModel], location: _Location) -> tuple[str, ...]:

@@ -319,9 +319,20 @@ class ModeReport:
     mode: str | None
 
 
+class LiquidationKind(StrEnum):
+    """What a venue does to an account: closes positions in the market, takes them over itself, or closes them against others' losses."""
+
+    LIQUIDATION = "liquidation"
+    BACKSTOP = "backstop"
+    ADL = "adl"
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An execution. `quantity` signed (buy > 0). Spot fills carry `base` and `quote` asset names and no instrument."""
+    """An execution. `quantity` signed (buy > 0). Spot fills carry `base` and `quote` asset names and no instrument.
+
+    `liquidation`: the venue made it, not the account; `liquidation_kind` how, None where it is the account's own.
+    """
 
     venue: str
     account: str
@@ -338,6 +349,7 @@ class Fill:
     start_position: float | None = None
     liquidation: bool = False
     snapshot: bool = False
+    liquidation_kind: LiquidationKind | None = None
 
 
 class CashFlowKind(StrEnum):
@@ -390,13 +402,14 @@ class OrdersSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """The venue says it liquidated (part of) this account."""
+    """The venue says it liquidated (part of) this account. `kind` LIQUIDATION also where it does not say how."""
 
     venue: str
     account: str
     received_ns: int
     time_ms: int
     detail: str
+    kind: LiquidationKind = LiquidationKind.LIQUIDATION
 
 
 @dataclass(frozen=True, slots=True)

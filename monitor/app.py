@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -19,13 +18,10 @@ from config.portfolios import PortfolioSettings
 from config.settings import Settings
 from connectors.clock import Clock
 from connectors.events import (
-    AccountFailure,
     Event,
     Forwards,
     FuturesSnapshot,
     IndexPrices,
-    Liquidation,
-    MarginCall,
     MarkPrices,
     SectionsSnapshot,
     SummarySnapshot,
@@ -33,10 +29,10 @@ from connectors.events import (
 )
 from kernels._jit import CACHE_NOTE
 from kernels.warmup import warm_up, warm_up_portfolio
-from monitor.alerts.build import build_policy_config
-from monitor.alerts.dispatcher import Dispatcher
-from monitor.alerts.message import Receiver
-from monitor.alerts.policy import CLOSED, AlertPolicy, Notification
+from monitor.alarm import Alarm
+from monitor.alerts.dispatcher import LineSettings
+from monitor.alerts.heartbeat import Heartbeat
+from monitor.alerts.outbox import Outbox
 from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
 from monitor.live.export import snapshot_document
@@ -46,17 +42,12 @@ from monitor.live.view import PortfolioView, portfolio_view
 from monitor.live.wishes import Wishes
 from monitor.margin import aster, deribit, hyperliquid
 from monitor.margin.configured import margin_method
-from monitor.margin.pools import WHOLE_ACCOUNT
 from monitor.margin.result import PoolResult
-from monitor.pool_arrays import Scope
 from monitor.workers import Threads, Workers
 
 _log = logging.getLogger("marginwatch.app")
 
 SECOND_NS = 1_000_000_000
-HISTORY = 500
-"""Notifications remembered for the API and the terminal."""
-
 LAST_PAGES_S = 3.0
 """How long a stop waits for receivers to take what is left."""
 
@@ -161,9 +152,11 @@ class Application:
         self,
         settings: Settings,
         connectors: ConnectorFactory,
-        receivers: Sequence[Receiver],
+        lines: Sequence[LineSettings],
         clock: Clock,
         *,
+        outbox: Outbox | None = None,
+        heartbeat: Heartbeat | None = None,
         workers: Workers | None = None,
         later: Later | None = None,
     ) -> None:
@@ -173,21 +166,16 @@ class Application:
         self._later = later
         self.book = build_book(settings)
         self.engine = Engine(self.book, settings.defaults.reconcile_tolerance)
-        self.policy = AlertPolicy(build_policy_config(settings))
-        self.dispatcher = Dispatcher(receivers)
         self.portfolios = LivePortfolios(settings, self.engine)
+        self.alarm = Alarm(settings, self.engine, self.portfolios, lines, outbox or Outbox(None), clock, heartbeat)
         self.portfolio_views: tuple[PortfolioView, ...] = ()
         """The portfolios as last looked at closely; empty until then."""
         self.connectors = list(connectors(self.receive))
         self.timings = Timings()
-        self.notifications: deque[Notification] = deque(maxlen=HISTORY)
-        self.listeners: list[Callable[[Notification], None]] = []
         self.warm_up_s: float | None = None
         self.started_ms = clock.time_ms()
         self.first_fresh: dict[tuple[str, str], int] = {}
         """When each account first had a value (monotonic ns)."""
-        self._for_policy: list[Liquidation | MarginCall | AccountFailure] = []
-        self._vanished: dict[Scope, None] = {}
         self._wishes: Wishes | None = None
         self._scheduled = False
         self._oldest_ns: int | None = None
@@ -201,10 +189,12 @@ class Application:
         await self._workers.run("warm-up", warm_up)
         self.warm_up_s = time.perf_counter() - started
         _log.info("kernels ready in %.1f s", self.warm_up_s)
-        self.dispatcher.start()
+        await self.alarm.start(self._workers)
         self._tasks = [asyncio.create_task(connector.run()) for connector in self.connectors]
         self._tasks.append(asyncio.create_task(self._every_second()))
         self._tasks.append(asyncio.create_task(self._watch_portfolios()))
+        if self.alarm.heartbeat is not None:
+            self._tasks.append(asyncio.create_task(self.alarm.heartbeat.run()))
 
     async def stop(self) -> None:
         """Stop intake, evaluate what arrived, deliver what waits, close."""
@@ -216,7 +206,7 @@ class Application:
             task.cancel()
         # what one of them failed with is told by `failed`, and must not keep the last pages from leaving
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.dispatcher.close(LAST_PAGES_S)
+        await self.alarm.stop(LAST_PAGES_S)
 
     async def failed(self) -> None:
         """Wait until a task of the program ends by itself, which none should, and raise what ended it."""
@@ -227,12 +217,12 @@ class Application:
 
     def receive(self, events: list[Event]) -> None:
         """Apply events and see to it that one evaluation follows."""
+        now_ns = self.clock.monotonic_ns()
         for event in events:
+            self.alarm.note(event, now_ns)
             self.book.apply(event)
             self.portfolios.apply(event)
-            if isinstance(event, (Liquidation, MarginCall, AccountFailure)):
-                self._for_policy.append(event)
-            elif self._oldest_ns is None and isinstance(event, _TIMED):
+            if self._oldest_ns is None and isinstance(event, _TIMED):
                 self._oldest_ns = event.received_ns
         if not self._scheduled and events:
             self._scheduled = True
@@ -261,15 +251,12 @@ class Application:
         crossed = self.engine.evaluate()
         self.portfolios.touch(self.book.touched)
         self.book.touched.clear()
-        self.portfolios.evaluate(now_ns, self.clock.time_ms())
+        # pages of the pools, which venues act on, leave before the portfolios are computed
+        self.alarm.pools_evaluated(crossed, now_ns)
+        self.alarm.portfolios_evaluated(self.portfolios.evaluate(now_ns, self.clock.time_ms()), now_ns)
         if self.portfolios.wishes is not self._wishes:
             self._wishes = self.portfolios.wishes
             self._wish(self._wishes)
-        now_s = now_ns / SECOND_NS
-        if crossed:
-            self._tell(self.policy.observe([self.engine.result(index, now_ns, measure=True) for index in crossed], now_s))
-        if self._for_policy or self.book.vanished or self._vanished:
-            self._tell_events(now_s)
         for venue, account, why in self.book.take_refreshes():
             _log.debug("%s: read again: %s", account, why)
             for connector in self.connectors:
@@ -286,44 +273,6 @@ class Application:
             if isinstance(connector, OptionsConnector):
                 connector.watch_expiries(wishes.expiries)
 
-    def _tell_events(self, now_s: float) -> None:
-        pending, self._for_policy = self._for_policy, []
-        for event in pending:
-            if isinstance(event, AccountFailure):
-                self._tell(self.policy.account_failure(event, now_s))
-            else:
-                self._tell(self.policy.seen(event, now_s))
-        self._vanished.update(dict.fromkeys(self.book.vanished))
-        self.book.vanished.clear()
-        for scope in list(self._vanished):
-            present = self.engine.arrays.scopes_of(scope[0], scope[1])
-            # A pool is gone once its account's good data lack it: until then nothing says that its danger is over.
-            if scope in present:
-                del self._vanished[scope]
-            elif (scope[0], scope[1], WHOLE_ACCOUNT) not in present and not self.book.freshness.failures(scope[0], scope[1]):
-                del self._vanished[scope]
-                why = "the account's state has arrived" if scope[2] == WHOLE_ACCOUNT else CLOSED
-                self._tell(self.policy.gone(scope, now_s, why))
-
-    def _tell_account_failures(self, now_ns: int) -> None:
-        # also those the margin method found itself, such as a mode it does not know
-        for (venue, account), entry in self.book.accounts.items():
-            failure = entry.method.failure
-            if failure is not None:
-                event = AccountFailure(venue, account, now_ns, failure.reason, failure.detail)
-                self._tell(self.policy.account_failure(event, now_ns / SECOND_NS))
-            else:
-                self._tell(self.policy.account_recovered(venue, account, now_ns / SECOND_NS))
-
-    def _tell(self, notifications: list[Notification]) -> None:
-        if not notifications:
-            return
-        self.notifications.extend(notifications)
-        self.dispatcher.submit(notifications)
-        for notification in notifications:
-            for listener in self.listeners:
-                listener(notification)
-
     async def _every_second(self) -> None:
         while True:
             started = time.perf_counter()
@@ -331,8 +280,7 @@ class Application:
                 self._evaluate()
             now_ns = self.clock.monotonic_ns()
             results = self.engine.results(now_ns)
-            self._tell(self.policy.observe(results, now_ns / SECOND_NS))
-            self._tell_account_failures(now_ns)
+            self.alarm.every_second(results, now_ns)
             self._note(results, now_ns)
             await self._workers.run("distances", self.engine.distance_job(now_ns))
             await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))

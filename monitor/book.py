@@ -98,7 +98,8 @@ class Book:
         self.keys: dict[tuple[str, str], KeyState] = {}
         """What venues say of the keys that accounts are read with."""
         self.adl: dict[tuple[str, str], AdlQuantiles] = {}
-        self._dirty: set[tuple[str, str]] = set(self.accounts)
+        # in the order of touch, not of hashes: a replay writes the same rows
+        self._dirty: dict[tuple[str, str], None] = dict.fromkeys(self.accounts)
         self._appliers: dict[type, Callable[[Any], None]] = {
             Instruments: self._on_instruments,
             MarkPrices: self._on_marks,
@@ -132,12 +133,13 @@ class Book:
     def flush(self) -> None:
         """Write the pools of every account that an event touched."""
         while self._dirty:
-            key = self._dirty.pop()
+            key = next(iter(self._dirty))
+            del self._dirty[key]
             self._write_account(self.accounts[key])
 
     def touch_all(self) -> None:
         """Have every account's pools written again (reference data changed)."""
-        self._dirty.update(self.accounts)
+        self._dirty.update(dict.fromkeys(self.accounts))
         self.touched.update(self.accounts)
 
     def take_refreshes(self) -> list[tuple[str, str, str]]:
@@ -161,7 +163,7 @@ class Book:
         if entry is None:
             return
         entry.method.apply(event, self.market)
-        self._dirty.add(key)
+        self._dirty[key] = None
         self.touched.add(key)
         feed = feeds_of(event.venue).told_by.get(type(event))
         if feed is not None:
@@ -183,7 +185,7 @@ class Book:
     def _touch_followers(self, venue: str, instruments: Iterable[str]) -> None:
         for key, entry in self.accounts.items():
             if entry.venue == venue and entry.method.followed and not entry.method.followed.isdisjoint(instruments):
-                self._dirty.add(key)
+                self._dirty[key] = None
 
     def _on_feed(self, event: FeedState) -> None:
         self.freshness.on_feed(event)
@@ -217,6 +219,6 @@ class Book:
             scope = (entry.venue, entry.account, spec.name)
             gone.discard(scope)
             self.arrays.write(scope, spec, entry.cuts)
-        for scope in gone:
+        for scope in sorted(gone):
             self.arrays.release(scope)
-        self.vanished += gone
+            self.vanished.append(scope)

@@ -14,8 +14,12 @@ import click
 if TYPE_CHECKING:
     from config.settings import Settings
 
+RECORD_LIMIT_GB = 2.0
+
 PACKAGES = ("config", "kernels", "connectors", "monitor")
 
+_TIMES_HELP = "a time in UTC such as 2026-11-21T08:30:00, or seconds from the start of the recording such as 90."
+_RECORD_HELP = "Write every frame and every evaluation into this directory, without secrets, for `marginwatch replay`."
 _SAVE_HELP = (
     "Save what was read as a snapshot, to be recomputed or sent to a colleague. The portfolio method needs more than the venue "
     "tells: the command names what to add (fx of stablecoins, index of coins, the account's equity in USD)."
@@ -57,8 +61,17 @@ def cli() -> None:
 @cli.command()
 @click.option("--config", "path", required=True, type=click.Path(path_type=Path), help="TOML file; see config/example.toml.")
 @click.option("--terminal", is_flag=True, help="Show the live table instead of a log.")
-def run(path: Path, terminal: bool) -> None:
+@click.option("--record", type=click.Path(path_type=Path, file_okay=False), help=_RECORD_HELP)
+@click.option(
+    "--record-limit",
+    type=click.FloatRange(min=0.01),
+    metavar="GB",
+    help=f"Drop the oldest recordings beyond this; default {RECORD_LIMIT_GB:g}.",
+)
+def run(path: Path, terminal: bool, record: Path | None, record_limit: float | None) -> None:
     """Run the monitor until SIGTERM or Ctrl-C."""
+    if record is None and record_limit is not None:
+        raise click.UsageError("--record-limit goes with --record")
     settings = _load(path)
     if settings.monitor.kernel_cache_dir is not None:
         # read when the kernels are imported, and the runner imports them
@@ -66,7 +79,7 @@ def run(path: Path, terminal: bool) -> None:
     from monitor.background import leave
     from monitor.runner import run_monitor
 
-    leave(run_monitor(settings, terminal=terminal))
+    leave(run_monitor(settings, terminal=terminal, record=record, record_limit_gb=record_limit or RECORD_LIMIT_GB))
 
 
 @cli.command()
@@ -198,6 +211,105 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
         leave(130)
     except OSError as error:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another with --port") from None
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--config", type=click.Path(path_type=Path), help="Thresholds, alerts and portfolios of this file instead of the recorded.")
+@click.option("--speed", type=click.FloatRange(min=0.0, min_open=True), help="Multiple of real time; default as fast as it goes.")
+@click.option("--until", metavar="T", help="Stop there; " + _TIMES_HELP)
+@click.option("--levels", multiple=True, metavar="LEVEL=RATIO", help="Such as warning=0.80: would that have given us more time?")
+@click.option("--report-at", multiple=True, metavar="T", help="Write the report of this instant, and its snapshot; with --out.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Directory for what --report-at writes.")
+@click.option("--run", type=click.IntRange(1), metavar="N", help="Of several runs recorded there this one; default the last.")
+def replay(directory: Path, **asked: Any) -> None:
+    """Run a recording again (`run --record DIR`) through the same code on its own clock, and print the alerts it told."""
+    if asked["report_at"] and asked["out"] is None:
+        raise click.UsageError("--report-at needs --out: where are the reports to go?")
+    from monitor.replay.command import run_replay
+
+    sys.exit(run_replay(directory=directory, **asked))
+
+
+_URL = click.option("--url", required=True, help="Of the running monitor, such as http://127.0.0.1:9876.")
+_TOKEN = click.option("--token-env", metavar="VARIABLE", help="Environment variable that holds the running monitor's token.")
+
+
+@cli.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Read the outbox of this configuration, beside a running monitor or none.")
+@click.option("--url", help="Ask a running monitor instead, such as http://127.0.0.1:9876.")
+@_TOKEN
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many alerts of the history.")
+@click.option("--key", metavar="PATTERN", help='Only keys that fit, with wildcards: "hyperliquid/hl-main/*", "*/data".')
+@click.option("--json", "as_json", is_flag=True, help="Print the document instead of a table.")
+def alerts(config: Path | None, url: str | None, token_env: str | None, **asked: Any) -> None:
+    """Print what fires and what was told to whom, or why not.
+
+    From the file alone, what fires is what had not ended when it was last written.
+    """
+    if (config is None) == (url is None):
+        raise click.UsageError("give --config FILE (its outbox) or --url URL (a running monitor)")
+    if config is not None and token_env is not None:
+        raise click.UsageError("--token-env goes with --url")
+    from monitor.alerts.commands import show_alerts
+
+    sys.exit(show_alerts(config, url, token_env, **asked))
+
+
+@cli.group()
+def silence() -> None:
+    """Hold alerts of a running monitor back for a while; it goes on watching them, and tells what still fires afterwards."""
+
+
+@silence.command("add")
+@_URL
+@_TOKEN
+@click.option("--key", required=True, metavar="PATTERN", help='Key of an alert, with wildcards: "hyperliquid/hl-main/*", "*/data".')
+@click.option("--for", "duration", required=True, metavar="DURATION", help="90s, 15m, 2h, 1d; at most 30 days.")
+@click.option("--reason", required=True, help="Why, for whoever finds the pager silent.")
+@click.option(
+    "--up-to",
+    type=click.Choice(["warning", "critical", "liquidation"]),
+    default="critical",
+    show_default=True,
+    help="What is higher is told all the same.",
+)
+def silence_add(url: str, token_env: str | None, key: str, duration: str, reason: str, up_to: str) -> None:
+    """Silence the alerts whose key fits a pattern."""
+    from monitor.alerts.commands import add_silence, seconds_of
+
+    sys.exit(add_silence(url, token_env, key, seconds_of(duration), reason, up_to))
+
+
+@silence.command("list")
+@_URL
+@_TOKEN
+def silence_list(url: str, token_env: str | None) -> None:
+    """Print the silences of a running monitor."""
+    from monitor.alerts.commands import list_silences
+
+    sys.exit(list_silences(url, token_env))
+
+
+@silence.command("end")
+@click.argument("id")
+@_URL
+@_TOKEN
+def silence_end(id: str, url: str, token_env: str | None) -> None:
+    """End the silence of this ID now; what it held back is told if it still fires."""
+    from monitor.alerts.commands import end_silence
+
+    sys.exit(end_silence(url, token_env, id))
+
+
+@cli.command("alert-test")
+@click.option("--config", "path", required=True, type=click.Path(path_type=Path), help="Configuration whose receivers are tested.")
+def alert_test(path: Path) -> None:
+    """Send one test alert, and its end, to each receiver and say what became of it. Exit 0: all took it, 1: not all."""
+    settings = _load(path)
+    from monitor.alerts.drill import run_alert_test
+
+    sys.exit(run_alert_test(settings))
 
 
 def _load(path: Path, *, quiet: bool = False) -> Settings:

@@ -22,9 +22,10 @@ from connectors.simulator.deribit import DeribitServer, deribit_demo
 from connectors.simulator.deribit import credentials as deribit_credentials
 from connectors.simulator.hyperliquid import HyperliquidServer, demo_desk
 from connectors.simulator.hyperliquid_desk import demo_plans, pair_plan
-from monitor.alerts.build import build_receivers
-from monitor.alerts.http import HttpPoster
-from monitor.alerts.policy import Change, Notification
+from monitor.alerts.alert import Alert
+from monitor.alerts.build import build_lines
+from monitor.alerts.incident import Change
+from monitor.alerts.receivers.http import HttpPoster
 from monitor.alerts.rules import Rule
 from monitor.app import Application
 from monitor.live.table import portfolio_line
@@ -120,7 +121,7 @@ def demo_settings(venues: Venues, scenario: str, port: int) -> Settings:
         "monitor": {"listen": f"127.0.0.1:{port}"},
         "portfolios": [{"id": "desk", "accounts": list(DESK_ACCOUNTS)}, {"id": "pair", "accounts": list(PAIR_ACCOUNTS)}],
     }
-    return load(DEMO, environ=environ, overrides=overrides)
+    return load(DEMO, environ=environ, overrides=overrides, quiet=True)  # its only receiver is a log, on purpose
 
 
 def _key_name(alias: str) -> str:
@@ -149,16 +150,14 @@ class Demo:
         await venues.start()
         settings = demo_settings(venues, self.scenario, self.port)
         transports, poster = Transports.real(), HttpPoster()
-        app = Application(
-            settings, connector_factory(settings, transports, clock := SystemClock()), build_receivers(settings, poster), clock
-        )
+        app = Application(settings, connector_factory(settings, transports, clock := SystemClock()), build_lines(settings, poster), clock)
         api = ApiServer(app, settings.monitor.host, settings.monitor.port)
         try:
             await api.start()
             where = f"hyperliquid at {venues.hyperliquid.rest_url}, aster at {venues.aster.rest_url}, deribit at {venues.deribit.ws_url}"
             self.console.print(f"marginwatch demo: scenario {self.scenario}, {self.duration:.0f} s, simulated venues: {where}")
             await app.start()
-            app.listeners.append(self._told)
+            app.alarm.listeners.append(self._told)
             await self._tell(app, api, venues)
             ended, picture = app.results(), screen(app, "how it ended")
         finally:
@@ -207,14 +206,14 @@ class Demo:
         for path in ENDPOINTS:
             self.console.print(f"  {api.url}{path}")
 
-    def _told(self, notification: Notification) -> None:
-        self.story.told[f"{notification.rule.value} {notification.change.value}"] += 1
-        if notification.rule is Rule.LEVEL and notification.change in (Change.FIRED, Change.ESCALATED):
-            self.story.levels.add(notification.level)
+    def _told(self, alert: Alert) -> None:
+        self.story.told[f"{alert.rule.value} {alert.change.value}"] += 1
+        if alert.rule is Rule.LEVEL and alert.change in (Change.FIRED, Change.ESCALATED):
+            self.story.levels.add(alert.level)
         stamp = f"{time.monotonic() - self._started:6.1f}s"
-        self._lines.add(stamp, notification)
+        self._lines.add(stamp, alert)
         if not self.terminal:
-            self.console.print(alert_line(stamp, notification), soft_wrap=True)
+            self.console.print(alert_line(stamp, alert), soft_wrap=True)
 
     def _note(self, app: Application) -> None:
         for result in app.results():

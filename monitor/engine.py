@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,14 +97,23 @@ class Engine:
         statistics.total_seconds += statistics.last_seconds
         return crossed
 
+    def failures(self, index: int, now_ns: int) -> tuple[Failure, ...]:
+        """Why one pool has no value, or a stale one: those of its `result`, for less."""
+        failures, stale = self._failures(index, now_ns)
+        return (*failures, *stale)
+
+    def _failures(self, index: int, now_ns: int) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+        spec, (venue, account, _) = self.arrays.specs[index], self.arrays.scopes[index]
+        failures = spec.failures
+        if not failures and self.arrays.margins.status[index] != pool.OK:
+            failures = (_STATUS[int(self.arrays.margins.status[index])],)
+        return failures, self._stale(spec, venue, account, now_ns) if not failures else ()
+
     def result(self, index: int, now_ns: int, *, measure: bool = False) -> PoolResult:
         """The full result of one pool; with `measure` its distance is measured anew unless that was just done."""
         book, arrays = self.book, self.arrays
         spec, (venue, account, _) = arrays.specs[index], arrays.scopes[index]
-        failures = spec.failures
-        if not failures and arrays.margins.status[index] != pool.OK:
-            failures = (_STATUS[int(arrays.margins.status[index])],)
-        stale = self._stale(spec, venue, account, now_ns) if not failures else ()
+        failures, stale = self._failures(index, now_ns)
         heard = book.freshness.frame_ns.get((venue, account))
         difference = worst(spec.comparisons)
         common: dict[str, Any] = {
@@ -144,8 +153,11 @@ class Engine:
         """Results of all pools, in the order of account and pool."""
         return [self.result(index, now_ns) for index in sorted(self.arrays.specs, key=lambda i: self.arrays.scopes[i])]
 
-    def distance_job(self, now_ns: int) -> Callable[[], None]:
-        """Work for a thread: measure every pool's distance to liquidation on copies of the arrays, without the GIL."""
+    def distance_job(self, now_ns: int) -> Callable[[], dict[Scope, Measured]]:
+        """Work for a thread: measure every pool's distance to liquidation on copies of the arrays, without the GIL.
+
+        What it returns is for `take_distances`, on the loop.
+        """
         arrays, market = self.arrays, self.book.market
         held, prices, pools = (copied(arrays.positions), copied(arrays.collateral)), copied(market.prices), copied(arrays.pools)
         tiers = market.tiers.arrays
@@ -156,12 +168,18 @@ class Engine:
                 written, mark = arrays.written[index], market.mark(instrument)
                 wanted.append((index, scope, written, instrument, mark, *self._weights(index, self._coin(instrument))))
 
-        def measure() -> None:
+        def measure() -> dict[Scope, Measured]:
+            found = {}
             for index, scope, written, instrument, mark, marks, assets in wanted:
                 moves = distance.distance_to_ratio(index, 1.0, distance.SCAN, marks, assets, *held, tiers, prices, pools)
-                self._measured[scope] = Measured.of(now_ns, written, instrument, mark, _nearest(moves))
+                found[scope] = Measured.of(now_ns, written, instrument, mark, _nearest(moves))
+            return found
 
         return measure
+
+    def take_distances(self, measured: Mapping[Scope, Measured]) -> None:
+        """Show what a `distance_job` found."""
+        self._measured.update(measured)
 
     def distance(self, index: int, target: float, coin: str | None = None) -> tuple[str | None, float]:
         """(instrument, nearest move) at which the pool's ratio reaches `target` when one coin moves alone.

@@ -243,10 +243,18 @@ class Collector:
         )
         depth = GaugeMetricFamily("marginwatch_queue_depth", "Notifications waiting.", labels=("queue",))
         peak = GaugeMetricFamily("marginwatch_queue_peak_depth", "Most that ever waited.", labels=("queue",))
-        for row in self._app.dispatcher.statistics():
+        for row in self._app.alarm.dispatcher.statistics():
             sent.add_metric((row.name,), row.delivered)
             failed.add_metric((row.name, "deadline"), row.failed)
             failed.add_metric((row.name, "dropped"), row.dropped)
             depth.add_metric((f"receiver-{row.name}",), row.waiting)
             peak.add_metric((f"receiver-{row.name}",), row.peak)
+        outbox = self._app.alarm.outbox.statistics()
+        yield GaugeMetricFamily("marginwatch_outbox_pending", "Deliveries still to be made.", value=outbox.pending)
+        yield GaugeMetricFamily(
+            "marginwatch_outbox_oldest_timestamp_seconds",
+            "When the oldest alert that is still to be delivered was raised; 0 without one.",
+            value=(outbox.oldest_pending_ms or 0) / 1000,
+        )
+        yield GaugeMetricFamily("marginwatch_outbox_healthy", "0 while the outbox cannot be written.", value=float(not outbox.problem))
         yield from (sent, failed, depth, peak)

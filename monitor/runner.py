@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,9 +17,10 @@ from rich.live import Live
 
 from config.settings import Settings
 from connectors.clock import SystemClock
-from monitor.alerts.build import build_receivers
-from monitor.alerts.http import HttpPoster
-from monitor.alerts.policy import Notification
+from monitor.alerts.alert import Alert
+from monitor.alerts.build import build_heartbeat, build_lines
+from monitor.alerts.outbox import Outbox
+from monitor.alerts.receivers.http import HttpPoster
 from monitor.app import Application
 from monitor.screen import screen
 from monitor.terminal import AlertLines
@@ -30,8 +32,10 @@ _log = logging.getLogger("marginwatch")
 REDRAW_S = 0.25
 
 
-def run_monitor(settings: Settings, *, terminal: bool) -> int:
+def run_monitor(settings: Settings, *, terminal: bool, record: Path | None = None, record_limit_gb: float = 2.0) -> int:
     """Run until SIGTERM or SIGINT: 0 after a clean stop, 1 when the program failed, 2 when the address is taken."""
+    if record is not None:
+        raise NotImplementedError(f"recording into {record}, at most {record_limit_gb:g} GB")
     logging.basicConfig(
         level=settings.monitor.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -51,7 +55,15 @@ async def _run(settings: Settings, terminal: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     clock, transports, poster = SystemClock(), Transports.real(), HttpPoster()
-    app = Application(settings, connector_factory(settings, transports, clock), build_receivers(settings, poster), clock)
+    alerts = settings.alerts
+    app = Application(
+        settings,
+        connector_factory(settings, transports, clock),
+        build_lines(settings, poster),
+        clock,
+        outbox=Outbox(settings.outbox_path, limit_s=alerts.outbox_limit_s, keep_days=alerts.keep_days),
+        heartbeat=build_heartbeat(settings, poster, clock),
+    )
     token = settings.monitor.token.reveal() if settings.monitor.token else None
     api = ApiServer(app, settings.monitor.host, settings.monitor.port, token)
     try:
@@ -97,10 +109,10 @@ async def _until(stopping: asyncio.Event, app: Application, terminal: bool) -> i
 async def _show(app: Application) -> None:
     lines = AlertLines()
 
-    def told(notification: Notification) -> None:
-        lines.add(time.strftime("%H:%M:%S"), notification)
+    def told(alert: Alert) -> None:
+        lines.add(time.strftime("%H:%M:%S"), alert)
 
-    app.listeners.append(told)
+    app.alarm.listeners.append(told)
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             live.update(screen(app, "marginwatch", lines), refresh=True)

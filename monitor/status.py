@@ -9,8 +9,9 @@ from typing import Any
 from config.errors import masked
 from connectors.events import FeedState, KeyState
 from connectors.model import ListedPosition, OutcomeMarket, PositionSide
-from monitor.alerts.policy import AlertState, Notification
-from monitor.alerts.text import render
+from monitor.alerts.figures import pool_figures
+from monitor.alerts.incident import OpenIncident
+from monitor.alerts.scope import AlertScope
 from monitor.app import SECOND_NS, Application
 from monitor.funding import FundingRow, PoolFunding, next_funding
 from monitor.live.books import PortfolioFigures
@@ -42,7 +43,7 @@ def status(app: Application) -> dict[str, Any]:
         "pools": [pool_document(result, funding.get(result.scope)) for result in results],
         "portfolios": _portfolios(app),
         "market": _market(app),
-        "alerts": [_alert(app, state) for state in app.policy.firing()],
+        "alerts": [incident_document(app, incident) for incident in app.alarm.policy.firing()],
         "feeds": [_feed(state, now_ns) for state in app.book.freshness.feeds.values()],
         "connectors": [{"venue": connector.venue, **connector.describe()} for connector in app.connectors],
         "venues": {
@@ -57,7 +58,9 @@ def status(app: Application) -> dict[str, Any]:
         "parse_errors": [
             {"venue": venue, "feed": feed, "kind": kind, "count": count} for (venue, feed, kind), count in app.book.parse_errors.items()
         ],
-        "receivers": app.dispatcher.statistics(),
+        "receivers": app.alarm.dispatcher.statistics(),
+        "outbox": app.alarm.outbox.statistics(),
+        "heartbeat": None if app.alarm.heartbeat is None else app.alarm.heartbeat.statistics(),
         "evaluations": app.engine.statistics.evaluations,
         "kernel_warm_up_s": app.warm_up_s,
     }
@@ -214,54 +217,11 @@ def pool_document(result: PoolResult, funding: PoolFunding | None = None) -> dic
 
     `next_funding` is null for a pool without perpetuals; its `amount`, received > 0, is in the pool's `asset`.
     """
-    return {
-        "venue": result.venue,
-        "account": result.account,
-        "pool": result.pool,
-        "kind": result.kind.value,
-        "mode": result.mode,
-        "asset": result.asset,
-        "status": "ok" if not result.failures else "failed",
-        "failures": [_failure(failure) for failure in result.failures],
-        "level": result.level.label if result.margin_ratio is not None else None,
-        "margin_ratio": _number(result.margin_ratio),
-        "last_margin_ratio": _number(result.last_margin_ratio),
-        "raw_ratio": _number(result.raw_ratio),
-        "limit": result.limit,
-        "equity": _number(result.equity),
-        "maintenance_margin": _number(result.maintenance_margin),
-        "initial_margin": _number(result.initial_margin),
-        "excess": _number(result.excess),
-        "cash_to_safety": _number(result.cash_to_safety),
-        "reduce": None if result.reduce is None else {"instrument": result.reduce[0], "quantity": result.reduce[1]},
-        "worst_instrument": result.worst_instrument,
-        "distance": _number(result.worst_distance),
-        "liquidation_price": _number(result.worst_liquidation_price),
-        "positions": result.positions,
-        "data_age_s": _number(result.data_age_s),
-        "stale": result.stale,
-        "reconciled": result.reconciled,
-        "reported_difference": _number(result.reported_difference),
-        "model_error": _number(result.model_error),
-        "next_funding": _next_funding(funding),
-    }
+    return {**pool_figures(result), "next_funding": _next_funding(funding)}
 
 
-def notification_document(app: Application, notification: Notification) -> dict[str, Any]:
-    """One alert as the history shows it."""
-    venue, account, pool = notification.scope
-    return {
-        "time_ms": _time_ms(app, notification.now_s),
-        "key": notification.key,
-        "rule": notification.rule.value,
-        "change": notification.change.value,
-        "venue": venue,
-        "account": account,
-        "pool": pool,
-        "level": notification.level.label,
-        "ratio": _number(notification.ratio),
-        "text": render(notification).title,
-    }
+def _scope(scope: AlertScope) -> dict[str, str]:
+    return {"kind": scope.kind.value, "venue": scope.venue, "account": scope.account, "name": scope.name}
 
 
 def _portfolios(app: Application) -> list[dict[str, Any]]:
@@ -341,21 +301,21 @@ def _time_ms(app: Application, monotonic_s: float) -> int:
     return app.clock.time_ms() - round(app.clock.monotonic_ns() / 1e6 - monotonic_s * 1e3)
 
 
-def _alert(app: Application, state: AlertState) -> dict[str, Any]:
-    venue, account, pool = state.scope
+def incident_document(app: Application, incident: OpenIncident) -> dict[str, Any]:
+    """One firing alert."""
     return {
-        "since_ms": _time_ms(app, state.opened_s),
-        "notified_ms": _time_ms(app, state.notified_s),
-        "key": state.key,
-        "rule": state.rule.value,
-        "venue": venue,
-        "account": account,
-        "pool": pool,
-        "level": state.level.label,
-        "ratio": _number(state.ratio),
-        "ratio_at_crossing": _number(state.ratio_at_crossing),
-        "frozen": state.frozen,
-        "detail": masked(state.detail),
+        "since_ms": _time_ms(app, incident.opened_s),
+        "notified_ms": _time_ms(app, incident.notified_s),
+        "key": incident.key,
+        "number": incident.number,
+        "rule": incident.rule.value,
+        **_scope(incident.scope),
+        "level": incident.level.label,
+        "ratio": _number(incident.ratio),
+        "ratio_at_crossing": _number(incident.ratio_at_crossing),
+        "frozen": incident.frozen,
+        "subject": masked(incident.subject),
+        "detail": masked(incident.detail),
     }
 
 

@@ -12,8 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from monitor.alerts.policy import Change, Notification
-from monitor.alerts.text import render, symbol
+from monitor.alerts.alert import Alert
+from monitor.alerts.incident import Change
+from monitor.alerts.text import symbol
 from monitor.funding import PoolFunding
 from monitor.margin.result import Level, PoolResult
 from monitor.pool_arrays import Scope
@@ -22,7 +23,13 @@ BAR = 12
 FULL = 1.2
 """Ratio at the right end of the bar."""
 
-STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold dark_orange", Level.LIQUIDATION: "bold white on red"}
+STYLES = {
+    Level.OK: "green",
+    Level.WARNING: "yellow",
+    Level.CRITICAL: "bold dark_orange",
+    Level.LIQUIDATION: "bold white on red",
+    Level.BREACH: "bold white on red",
+}
 
 
 def short(value: float | None) -> str:
@@ -140,9 +147,9 @@ class AlertLines:
     def __init__(self, keep: int = 8) -> None:
         self._lines: deque[Text] = deque(maxlen=keep)
 
-    def add(self, stamp: str, notification: Notification) -> Text:
-        """Remember one notification; returns its line."""
-        line = alert_line(stamp, notification)
+    def add(self, stamp: str, alert: Alert) -> Text:
+        """Remember one alert; returns its line."""
+        line = alert_line(stamp, alert)
         self._lines.append(line)
         return line
 
@@ -151,12 +158,12 @@ class AlertLines:
         return Group(Text("alerts", style="bold"), *(self._lines or [Text("none so far", style="dim")]))
 
 
-def alert_line(stamp: str, notification: Notification) -> Text:
+def alert_line(stamp: str, alert: Alert) -> Text:
     """One alert as a line: when, and the first line of its text."""
-    done = notification.change in (Change.RESOLVED, Change.DEESCALATED)
-    style = "green" if done else STYLES.get(notification.level, "yellow")
+    done = alert.change in (Change.RESOLVED, Change.DEESCALATED)
+    style = "green" if done else STYLES.get(alert.level, "yellow")
     line = Text(f"{stamp}  ", style="dim")
-    line.append(render(notification).title, style=style)
+    line.append(alert.title, style=style)
     return line
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,19 +99,19 @@ def aster_config(settings: Settings) -> AsterConfig:
     )
 
 
-def aster_accounts(settings: Settings) -> list[AsterAccountRef]:
-    """The configured Aster accounts, with the keys to read them."""
-    return [aster_account(account) for account in settings.accounts if account.venue == ASTER]
+def aster_accounts(settings: Settings, agents: Mapping[str, str] | None = None) -> list[AsterAccountRef]:
+    """The configured Aster accounts, with the keys to read them. `agents` by account are addresses of agents that sign nothing."""
+    return [aster_account(account, (agents or {}).get(account.id)) for account in settings.accounts if account.venue == ASTER]
 
 
-def aster_account(account: AccountSettings) -> AsterAccountRef:
-    """One configured Aster account."""
-    return AsterAccountRef(account.id, account.address or None, _credential(account), account.allow_unsafe_key)
+def aster_account(account: AccountSettings, agent: str | None = None) -> AsterAccountRef:
+    """One configured Aster account; with the address of an `agent` nothing is signed."""
+    return AsterAccountRef(account.id, account.address or None, _credential(account, agent), account.allow_unsafe_key)
 
 
-def _credential(account: AccountSettings) -> AgentKey | HmacKey:
+def _credential(account: AccountSettings, agent: str | None) -> AgentKey | HmacKey:
     if account.agent_key is not None:
-        return AgentKey(account.agent_key.reveal())
+        return AgentKey(account.agent_key.reveal(), agent)
     if account.api_key is None or account.api_secret is None:
         raise RuntimeError(f"account {account.id} was never validated: it has no key")
     return HmacKey(account.api_key.reveal(), account.api_secret.reveal())
@@ -153,18 +153,23 @@ def needs_deribit(settings: Settings) -> bool:
     return bool(venue.coins) or is_listed or any(account.venue == DERIBIT for account in settings.accounts)
 
 
-def connector_factory(settings: Settings, transports: Transports, clock: Clock) -> ConnectorFactory:
-    """What `Application` builds its connectors with: one for each venue that has an account."""
+def connector_factory(
+    settings: Settings, transports: Transports, clock: Clock, seed: int | None = None, agents: Mapping[str, str] | None = None
+) -> ConnectorFactory:
+    """What `Application` builds its connectors with: one for each venue that has an account.
+
+    `seed` is that of what they draw (None: any); see `aster_accounts` for `agents`.
+    """
 
     def build(sink: Callable[[list[Event]], None]) -> Sequence[Connector]:
-        common: dict[str, Any] = {"http": transports.http, "clock": clock, "random": random.Random(), "sink": sink}
+        common: dict[str, Any] = {"http": transports.http, "clock": clock, "random": random.Random(seed), "sink": sink}
         found: list[Connector] = []
         venues = {account.venue for account in settings.accounts}
         if HYPERLIQUID in venues:
             config, accounts = hyperliquid_config(settings), hyperliquid_accounts(settings)
             found.append(HyperliquidConnector(config, accounts, websocket=transports.websocket, **common))
         if ASTER in venues:
-            found.append(AsterConnector(aster_config(settings), aster_accounts(settings), websocket=transports.pinging, **common))
+            found.append(AsterConnector(aster_config(settings), aster_accounts(settings, agents), websocket=transports.pinging, **common))
         if needs_deribit(settings):
             streams = {name: value for name, value in common.items() if name != "http"}
             found.append(DeribitConnector(deribit_config(settings), deribit_accounts(settings), websocket=transports.websocket, **streams))

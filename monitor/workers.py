@@ -14,6 +14,10 @@ T = TypeVar("T")
 class Workers(Protocol):
     """Does work off the loop; the awaiting task goes on with the result. `name` says what the work is."""
 
+    def wants(self, name: str) -> bool:
+        """Whether the result of such work is of use to anybody: what it would need is not prepared otherwise."""
+        ...
+
     async def run(self, name: str, work: Callable[[], T]) -> T:
         """Work of milliseconds, waited for when the program ends."""
         ...
@@ -25,6 +29,10 @@ class Workers(Protocol):
 
 class Threads:
     """Threads of this process."""
+
+    def wants(self, name: str) -> bool:
+        """See `Workers`."""
+        return True
 
     async def run(self, name: str, work: Callable[[], T]) -> T:
         """See `Workers`."""

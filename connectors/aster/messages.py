@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from connectors.aster.reference import Reference, instrument_id
 from connectors.aster.words import is_trigger, limit_price, margin_mode, position_side, remaining, side_sign
+from connectors.events import LiquidationKind
 from connectors.fields import Obj, WrongShape, flag, integer, mapping, number, optional_number, sequence, text
 from connectors.model import FuturesAsset, MarginMode, Order, Position, PositionSide
 
@@ -20,6 +21,9 @@ LISTEN_KEY_EXPIRED = "listenKeyExpired"
 IGNORED_EVENTS = frozenset({"announcement"})
 """Events of the user stream that say nothing about the account."""
 
+TRANSFERS = frozenset({"DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW", "ASSET_TRANSFER"})
+"""Reasons of an ACCOUNT_UPDATE for money that comes from outside the futures account, or leaves it."""
+
 _RESTING = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 
@@ -28,6 +32,7 @@ class AccountUpdate:
     """An `ACCOUNT_UPDATE`: the rows it touched, absolute. `time_ms` is the matching time, `event_ms` that of the event.
 
     `positions` has flat rows too (quantity and mark 0, no entry); a leverage of 0 is not said. `reason` is the venue's word.
+    `transfers` is (asset, amount in it) where that word is of money that came in or went out.
     """
 
     time_ms: int
@@ -35,6 +40,7 @@ class AccountUpdate:
     reason: str
     assets: tuple[FuturesAsset, ...]
     positions: tuple[Position, ...]
+    transfers: tuple[tuple[str, float], ...] = ()
 
 
 def parse_account_update(frame: object, reference: Reference) -> AccountUpdate:
@@ -45,14 +51,17 @@ def parse_account_update(frame: object, reference: Reference) -> AccountUpdate:
     body = mapping(top.get("a"), f"{where}.a")
     assets = [mapping(row, f"{where}.B") for row in sequence(body.get("B", []), f"{where}.B")]
     rows = [mapping(row, f"{where}.P") for row in sequence(body.get("P", []), f"{where}.P")]
+    reason = text(body, "m", where) if "m" in body else ""
+    moved = [(text(row, "a", where), optional_number(row, "bc", f"{where}.B") or 0.0) for row in assets if reason in TRANSFERS]
     return AccountUpdate(
         time_ms=time_ms,
         event_ms=integer(top, "E", where),
-        reason=text(body, "m", where) if "m" in body else "",
+        reason=reason,
         assets=tuple(
             FuturesAsset(text(row, "a", where), number(row, "wb", f"{where}.B"), number(row, "cw", f"{where}.B"), time_ms) for row in assets
         ),
         positions=tuple(_pushed(row, time_ms, reference) for row in rows),
+        transfers=tuple((asset, amount) for asset, amount in moved if amount != 0.0),
     )
 
 
@@ -80,13 +89,15 @@ def _pushed(row: Obj, time_ms: int, reference: Reference) -> Position:
 class OrderUpdate:
     """An `ORDER_TRADE_UPDATE`: the order as it is now; `done`: it rests no longer.
 
-    `liquidation` is a sentence ("liquidation of 0.5 BTCUSDT", "ADL of 2 ETHUSDT") where the venue acts for the account, else "".
+    `liquidation` is a sentence ("liquidation of 0.5 BTCUSDT", "ADL of 2 ETHUSDT") where the venue acts for the account, else "";
+    `kind` says how it does.
     """
 
     time_ms: int
     order: Order
     done: bool
     liquidation: str = ""
+    kind: LiquidationKind | None = None
 
 
 def parse_order_update(frame: object) -> OrderUpdate:
@@ -105,16 +116,20 @@ def parse_order_update(frame: object) -> OrderUpdate:
         is_trigger=is_trigger(text(row, "o", where)),
     )
     done = status not in _RESTING or (left <= 0.0 and not closes_all)
-    return OrderUpdate(integer(top, "T", where), order, done, _liquidation(row, where))
-
-
-def _liquidation(row: Obj, where: str) -> str:
-    client, status = text(row, "c", where), text(row, "X", where)
+    kind = _liquidation_kind(row, where)
     size = f"{_plain(number(row, 'q', where))} {text(row, 's', where)}"
+    sentence = "" if kind is None else f"{'ADL' if kind is LiquidationKind.ADL else 'liquidation'} of {size}"
+    return OrderUpdate(integer(top, "T", where), order, done, sentence, kind)
+
+
+def _liquidation_kind(row: Obj, where: str) -> LiquidationKind | None:
+    client, status = text(row, "c", where), text(row, "X", where)
     if client == "adl_autoclose" or status == "NEW_ADL":
-        return f"ADL of {size}"
+        return LiquidationKind.ADL
+    if status == "NEW_INSURANCE":
+        return LiquidationKind.BACKSTOP
     forced = client.startswith("autoclose-") or text(row, "o", where) == "LIQUIDATION" or row.get("x") == "CALCULATED"
-    return f"liquidation of {size}" if forced or status == "NEW_INSURANCE" else ""
+    return LiquidationKind.LIQUIDATION if forced else None
 
 
 def parse_margin_call(frame: object, reference: Reference) -> tuple[int, str]:

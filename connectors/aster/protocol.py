@@ -23,6 +23,7 @@ from connectors.aster.messages import (
     LISTEN_KEY_EXPIRED,
     MARGIN_CALL,
     ORDER_TRADE_UPDATE,
+    AccountUpdate,
     parse_account_update,
     parse_config_update,
     parse_margin_call,
@@ -30,7 +31,7 @@ from connectors.aster.messages import (
 )
 from connectors.aster.settings import VENUE
 from connectors.aster.signing import VenueClock
-from connectors.events import Event, FeedState, Liquidation, MarginCall, ParseError, Source
+from connectors.events import CashFlow, CashFlowKind, Event, FeedState, Liquidation, MarginCall, ParseError, Source
 from connectors.fields import WrongShape
 from connectors.session_protocol import Tick
 from connectors.staleness import StalenessBoard
@@ -213,17 +214,27 @@ class UserProtocol(_Silent):
             self._ask(Urgency.NOW)
         elif account.merge.wants_read:
             self._ask(Urgency.SETTLE)
-        return self._snapshot(now_ns) if changed else []
+        transfers = self._transfers(update, now_ns)
+        return [*transfers, *self._snapshot(now_ns)] if changed else transfers
+
+    def _transfers(self, update: AccountUpdate, now_ns: int) -> list[Event]:
+        # the balances are in the snapshot: these only say why they changed
+        kind, alias = CashFlowKind.TRANSFER, self._account.alias
+        return [
+            CashFlow(VENUE, alias, now_ns, f"{update.time_ms}:{update.reason}:{asset}", update.time_ms, kind, asset, amount, asset)
+            for asset, amount in update.transfers
+            if self._is_new((ACCOUNT_UPDATE, update.time_ms, update.reason, asset, amount))
+        ]
 
     def _order_update(self, frame: dict[str, Any], now_ns: int) -> list[Event]:
         update = parse_order_update(frame)
         if self._account.orders.update(update):
             self._ask(Urgency.ORDERS)
         # The order tells itself again with every execution.
-        if not update.liquidation or not self._is_new((ORDER_TRADE_UPDATE, update.order.order_id, update.liquidation)):
+        if update.kind is None or not self._is_new((ORDER_TRADE_UPDATE, update.order.order_id, update.liquidation, update.kind)):
             return []
         self._ask(Urgency.NOW)
-        return [Liquidation(VENUE, self._account.alias, now_ns, update.time_ms, update.liquidation)]
+        return [Liquidation(VENUE, self._account.alias, now_ns, update.time_ms, update.liquidation, update.kind)]
 
     def _margin_call(self, frame: dict[str, Any], now_ns: int) -> list[Event]:
         time_ms, detail = parse_margin_call(frame, self._shared.current)

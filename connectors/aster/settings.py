@@ -15,9 +15,13 @@ MAINNET_CHAIN, TESTNET_CHAIN = 1666, 714
 
 @dataclass(frozen=True, slots=True)
 class AgentKey:
-    """A v3 credential: the private key of an agent (API wallet) that the account approved. It never leaves the signer."""
+    """A v3 credential: the private key of an agent (API wallet) that the account approved. It never leaves the signer.
+
+    With an `address` nothing is signed: requests carry that agent's address and no signature, for a replay, which sends none.
+    """
 
     private_key: str = field(repr=False)
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,8 +153,12 @@ class AgentSigner:
             raise CredentialError("the agent's private key is malformed: it is 64 hexadecimal digits, with or without 0x in front")
         if not _ADDRESS.fullmatch(user):
             raise CredentialError("the user address is malformed: it is 0x and 40 hexadecimal digits, of the account and not of its agent")
-        self._account = _eth_account(key.private_key)
-        if self._account.address.lower() == user.lower():
+        self._account: Any = None
+        self._address = key.address or ""
+        if key.address is None:
+            self._account = _eth_account(key.private_key)
+            self._address = str(self._account.address)
+        if self._address.lower() == user.lower():
             raise CredentialError(
                 "the private key is that of the account's own wallet, which can do everything: approve a read-only agent (API wallet), "
                 "give its key instead, and take this one out of the settings"
@@ -171,7 +175,7 @@ class AgentSigner:
     @property
     def signer(self) -> str:
         """The agent's address."""
-        return str(self._account.address)
+        return self._address
 
     def sign(self, pairs: list[tuple[str, str]]) -> str:
         """See `Signer`: the parameters with nonce, user and signer, percent-encoded, and the signature of exactly that."""
@@ -179,7 +183,9 @@ class AgentSigner:
         return f"{message}&signature={self.signature(message)}"
 
     def signature(self, message: str) -> str:
-        """`0x` and hex of r, s and v (27 or 28) for one message."""
+        """`0x` and hex of r, s and v (27 or 28) for one message; `0x` alone where nothing is signed."""
+        if self._account is None:
+            return "0x"
         signed = self._account.sign_message(typed_message(message, self._chain_id))
         return "0x" + bytes(signed.signature).hex()
 

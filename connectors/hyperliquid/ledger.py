@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import copysign
 from typing import Any
 
-from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation, ParseError
+from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation, LiquidationKind, ParseError
 from connectors.fields import Obj, WrongShape, decimal, flag, integer, mapping, number, optional_number, sequence, text
 from connectors.hyperliquid.memory import LogMemory
 from connectors.hyperliquid.messages import side_sign
@@ -22,6 +22,8 @@ _STABLE = "USDC"
 _NATIVE = "HYPE"
 # The venue's text for a parent vault that takes over what its children did: quantity and price are not this account's.
 _INEXACT_DIRECTIONS = ("Net Child Vaults",)
+_ADL = "Auto-Deleveraging"
+_BACKSTOP = "backstop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def parse_fill(value: object, context: Context) -> Entry:
     direction = row.get("dir")
     if direction in _INEXACT_DIRECTIONS:
         return Entry(key, (context.changed(f"a fill of kind {direction}"),))
+    kind = _liquidation_kind(row, context.account.address)
     fill = Fill(
         venue=VENUE,
         account=context.account.alias,
@@ -102,8 +105,9 @@ def parse_fill(value: object, context: Context) -> Entry:
         base=base,
         quote=quote,
         start_position=optional_number(row, "startPosition", where),
-        liquidation=_is_own_liquidation(row, context.account.address),
+        liquidation=kind is not None,
         snapshot=context.snapshot,
+        liquidation_kind=kind,
     )
     return Entry(key, (fill,))
 
@@ -113,6 +117,16 @@ def _fill_key(row: Obj, coin: str, time_ms: int) -> str:
     if isinstance(trade, int) and trade:
         return f"{trade}:{coin}:{time_ms}:{row.get('side')}"
     return f"0:{coin}:{time_ms}:{row.get('side')}:{row.get('hash')}:{row.get('oid')}:{row.get('sz')}:{row.get('startPosition')}"
+
+
+def _liquidation_kind(row: Obj, address: str) -> LiquidationKind | None:
+    if row.get("dir") == _ADL:
+        # of the winning side too, which is not the one that the row calls liquidated
+        return LiquidationKind.ADL
+    if not _is_own_liquidation(row, address):
+        return None
+    is_backstop = mapping(row.get("liquidation"), "fill.liquidation").get("method") == _BACKSTOP
+    return LiquidationKind.BACKSTOP if is_backstop else LiquidationKind.LIQUIDATION
 
 
 def _is_own_liquidation(row: Obj, address: str) -> bool:

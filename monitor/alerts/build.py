@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from config.accounts import Levels
-from config.settings import LevelName, ReceiverSettings, Settings
-from monitor.alerts.http import Poster
-from monitor.alerts.log import LogReceiver
+from config.receivers import ReceiverSettings
+from config.secrets import Secret
+from config.settings import Settings
+from connectors.clock import Clock
+from monitor.alerts.dispatcher import LineSettings
+from monitor.alerts.heartbeat import Heartbeat
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import PolicyConfig
+from monitor.alerts.receivers.alertmanager import AlertmanagerReceiver
+from monitor.alerts.receivers.http import Poster
+from monitor.alerts.receivers.log import LogReceiver
+from monitor.alerts.receivers.pagerduty import PagerDutyReceiver
+from monitor.alerts.receivers.slack import SlackReceiver
+from monitor.alerts.receivers.slack_bot import SlackBotReceiver
+from monitor.alerts.receivers.webhook import WebhookReceiver
+from monitor.alerts.routing import Route
 from monitor.alerts.rules import Thresholds
-from monitor.alerts.slack import SlackReceiver
-from monitor.alerts.webhook import WebhookReceiver
+from monitor.alerts.scope import ScopeKind
 from monitor.margin.result import Level
 
 
@@ -20,12 +30,12 @@ def build_policy_config(settings: Settings) -> PolicyConfig:
     return PolicyConfig(
         thresholds=_thresholds(settings.defaults.levels),
         thresholds_for={account.id: _thresholds(account.levels) for account in settings.accounts},
+        portfolio_thresholds={portfolio.id: _thresholds(portfolio.levels) for portfolio in settings.portfolios},
         hysteresis=alerts.hysteresis,
         hold_s=alerts.hold_s,
         worsening_step=alerts.worsening_step,
         data_hold_s=alerts.data_hold_s,
         data_critical_s=alerts.data_critical_s,
-        unreconciled_hold_s=alerts.unreconciled_hold_s,
         repeat_s={Level.WARNING: repeat.warning, Level.CRITICAL: repeat.critical, Level.LIQUIDATION: repeat.liquidation},
     )
 
@@ -35,16 +45,42 @@ def build_receivers(settings: Settings, poster: Poster) -> list[Receiver]:
     return [_receiver(name, settings.receivers[name], poster) for name in settings.alert_receivers]
 
 
+def build_lines(settings: Settings, poster: Poster) -> list[LineSettings]:
+    """The same, each with what it is for."""
+    return [_line(receiver, settings.receivers[receiver.name]) for receiver in build_receivers(settings, poster)]
+
+
+def build_heartbeat(settings: Settings, poster: Poster, clock: Clock) -> Heartbeat | None:
+    """The dead man's switch, where one is configured."""
+    told = settings.heartbeat
+    return None if told is None else Heartbeat(poster, told.url, told.every_s, clock=clock)
+
+
+def _line(receiver: Receiver, settings: ReceiverSettings) -> LineSettings:
+    scopes = frozenset(ScopeKind(scope) for scope in settings.scopes)
+    route = Route(Level[settings.min_level.upper()], scopes, frozenset(settings.tags))
+    return LineSettings(receiver, route, settings.escalate_to, is_log=settings.type == "log")
+
+
 def _receiver(name: str, settings: ReceiverSettings, poster: Poster) -> Receiver:
-    level = _level(settings.min_level)
-    if settings.url is None:
-        return LogReceiver(name, level)
-    kind = SlackReceiver if settings.type == "slack" else WebhookReceiver
-    return kind(name, settings.url, poster, level)
+    match settings.type:
+        case "log":
+            return LogReceiver(name)
+        case "webhook":
+            return WebhookReceiver(name, _given(settings.url), poster, settings.secret)
+        case "alertmanager":
+            return AlertmanagerReceiver(name, _given(settings.url), poster)
+        case "pagerduty":
+            return PagerDutyReceiver(name, _given(settings.routing_key), poster, _given(settings.url))
+        case "slack" if settings.token is not None:
+            return SlackBotReceiver(name, settings.token, settings.channel or "", poster)
+        case "slack":
+            return SlackReceiver(name, _given(settings.url), poster)
 
 
-def _level(name: LevelName) -> Level:
-    return Level[name.upper()]
+def _given(secret: Secret | None) -> Secret:
+    assert secret is not None  # the settings saw to it
+    return secret
 
 
 def _thresholds(levels: Levels) -> Thresholds:

@@ -1,236 +1,330 @@
-"""Carries notifications to receivers: one bounded queue and one task a receiver, so that a dead one delays nobody else.
+"""Carries alerts to receivers: takes them in, writes them down, routes them, and passes on what a receiver does not take.
 
-What waits together goes out together: the first notification of a burst leaves at once with all that came with it, what follows
-within `group_s` leaves as the next message. What is not delivered waits with what arrived meanwhile and is tried again, with
-growing pauses or the receiver's own `Retry-After`, until `deadline_s` after it was submitted; then it is counted as failed and
-logged, so that no page is lost without a trace. A full queue drops its oldest notification below CRITICAL, else its oldest.
+    submit      -> waits for the one intake task, which takes all that waits as one Batch:
+                   who gets it (routes, silences), durable in the outbox or 250 ms, then into the lines
+    Line        -> a receiver's queue and task (line.py)
+    _pass_on    <- an alert that a receiver did not take in time, or cannot take
+
+One intake and one task a receiver: order is kept per incident and receiver, and a dead receiver delays nobody else. The end of an
+incident goes to every receiver that was told of it, through whatever route, silence or escalation it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from monitor.alerts.message import Delivery, Message, Receiver
-from monitor.alerts.policy import Notification
-from monitor.alerts.text import render, render_group
+from connectors.clock import within
+from connectors.errors import Timeout
+from monitor.alerts.alert import Alert
+from monitor.alerts.incident import Condition, OpenIncident
+from monitor.alerts.line import Line
+from monitor.alerts.outbox import Batch, Outcome, Recovered
+from monitor.alerts.parcel import Incident, Item, Shares, Stamp, Timing
+from monitor.alerts.post import DispatcherConfig, Ledger, LineSettings, ReceiverStatistics, Seams, guarded
+from monitor.alerts.resumption import Resumption
+from monitor.alerts.routing import next_receiver, not_for
+from monitor.alerts.rules import Rule
+from monitor.alerts.scope import MONITOR, AlertScope
+from monitor.alerts.silences import Silence, Silences
 from monitor.margin.result import Level
+
+__all__ = ["Dispatcher", "DispatcherConfig", "LineSettings", "ReceiverStatistics", "Seams"]
 
 _log = logging.getLogger("marginwatch.dispatcher")
 
 
 @dataclass(frozen=True, slots=True)
-class DispatcherConfig:
-    """Queue length in notifications, times in seconds. Pause after failure n: min(longest, first * 2**(n-1)), half of it random."""
-
-    queue_size: int = 256
-    group_s: float = 1.0
-    deadline_s: float = 300.0
-    first_retry_s: float = 1.0
-    longest_retry_s: float = 15.0
-    send_limit_s: float = 30.0
+class _Submission:
+    alerts: tuple[Alert, ...]
+    open: tuple[OpenIncident, ...]
+    closed: tuple[str, ...]
+    epoch_ms: float
+    submitted_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiverStatistics:
-    """Counts since the start, in notifications unless said otherwise.
-
-    `waiting` includes what is being sent; `peak` is its highest; `attempts_failed` and `messages` count sendings;
-    `failing` is the number of failures since the last success.
-    """
-
-    name: str
-    waiting: int
-    peak: int
-    delivered: int
-    messages: int
-    dropped: int
-    failed: int
-    attempts_failed: int
-    failing: int
-    last_error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seams:
-    """What the dispatcher takes from the world: a monotonic clock (s), the wall clock (Unix ms), sleep, and a number in [0, 1)."""
-
-    clock: Callable[[], float] = time.monotonic
-    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.random
+class _Decision:
+    alert: Alert
+    incident: Incident
+    receivers: tuple[str, ...]
+    outcome: Outcome
+    submitted_s: float
 
 
 class Dispatcher:
-    """`start` inside a running loop, `submit` from it (never blocks), `close` at the end."""
+    """`start` inside a running loop, `submit` from it (never blocks, never raises), `close` at the end."""
 
-    def __init__(self, receivers: Sequence[Receiver], config: DispatcherConfig | None = None, seams: Seams | None = None) -> None:
-        self._lines = [_Line(receiver, config or DispatcherConfig(), seams or Seams()) for receiver in receivers]
+    def __init__(
+        self,
+        lines: Sequence[LineSettings],
+        outbox: Ledger,
+        *,
+        config: DispatcherConfig | None = None,
+        seams: Seams | None = None,
+        silences: Silences | None = None,
+    ) -> None:
+        self.silences = silences or Silences()
+        self._settings = {settings.receiver.name: settings for settings in lines}
+        self._order = [name for name, settings in self._settings.items() if not settings.is_log]
+        self._outbox = outbox
+        self._config = config or DispatcherConfig()
+        self._seams = seams or Seams()
+        self._lines = {
+            name: Line(settings.receiver, outbox, self._config, self._seams, self._pass_on, self._timed)
+            for name, settings in self._settings.items()
+        }
+        self._waiting: list[_Submission] = []
+        self._open: dict[str, Incident] = {}
+        self._wake = asyncio.Event()
+        self._is_closing = self._is_closed = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._timing = Timing(0, Shares(), Shares(), 0)
+        self._hung = ""
 
-    def start(self) -> None:
-        """Begin sending; what was submitted before is sent now."""
-        self._tasks = [asyncio.create_task(line.run(), name=f"alerts-{line.receiver.name}") for line in self._lines]
+    # -- what the application calls ----------------------------------------------------------------------------------------------
 
-    def submit(self, notifications: Iterable[Notification]) -> None:
-        """Queue for every receiver whose `min_level` the severity reaches."""
-        burst = list(notifications)
-        for line in self._lines:
-            line.put([notification for notification in burst if notification.severity >= line.receiver.min_level])
+    def start(self, recovered: Recovered | None = None) -> None:
+        """Take over what an earlier process left and begin to send; what was submitted before is sent now."""
+        if recovered is not None:
+            self._resume(recovered)
+        self._tasks = [asyncio.create_task(line.run(), name=f"alerts-{name}") for name, line in self._lines.items()]
+        self._tasks.append(asyncio.create_task(self._take_in(), name="alerts"))
+
+    def submit(self, alerts: Iterable[Alert], open: Iterable[OpenIncident], closed: Iterable[str], epoch_ms: float) -> None:
+        """Queue alerts in order, with the incidents among them that fire now and the keys of those that ended (see `Batch`)."""
+        submission = _Submission(tuple(alerts), tuple(open), tuple(closed), epoch_ms, self._seams.now_s)
+        if self._is_closed:
+            self._hand_over(self._decide([submission]), self._seams.now_s)
+            return
+        self._waiting.append(submission)
+        self._wake.set()
+
+    def silence(self, pattern: str, until_ms: int, reason: str, up_to: Level = Level.CRITICAL) -> Silence:
+        """Add a silence from now on and keep it. Raises SilenceError."""
+        silence = self.silences.add(pattern, until_ms, reason, self._seams.clock.time_ms(), up_to)
+        guarded(self._outbox.keep_silence, silence)
+        return silence
+
+    def end_silence(self, id: str) -> Silence:
+        """End a silence now and keep that. Raises SilenceError."""
+        silence = self.silences.end(id, self._seams.clock.time_ms())
+        guarded(self._outbox.keep_silence, silence)
+        return silence
 
     def statistics(self) -> tuple[ReceiverStatistics, ...]:
         """One row a receiver, in configured order."""
-        return tuple(line.statistics() for line in self._lines)
+        return tuple(line.statistics() for line in self._lines.values())
+
+    def timing(self) -> Timing:
+        """How long alerts take from `submit` to a receiver's `send`."""
+        return self._timing
+
+    def problems(self) -> list[Condition]:
+        """What the alarm is to tell of itself: receivers that take nothing (CRITICAL when none does), an outbox that cannot be written."""
+        found = {name: problem for name, line in self._lines.items() if (problem := line.problem())}
+        nobody = bool(found) and all(name in found for name in self._order or self._lines)
+        level = Level.CRITICAL if nobody else Level.WARNING
+        problems = [Condition(AlertScope.receiver(name), Rule.RECEIVER, level, detail=problem) for name, problem in found.items()]
+        if unwritten := self._outbox.problem or self._hung:
+            problems.append(Condition(MONITOR, Rule.OUTBOX, Level.WARNING, detail=unwritten))
+        return problems
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Send what waits, for at most `timeout_s`; the rest counts as failed and is logged. Later submissions fail at once."""
-        for line in self._lines:
-            line.stop()
+        """Try once what waits, for at most `timeout_s`. What is left stays in the outbox for the next process, and is logged.
+
+        Without a file to stay in it counts as failed. Later submissions fail at once.
+        """
+        self._is_closing = True
+        self._wake.set()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        for line in self._lines:
+        for line in self._lines.values():
             line.abandon()
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    notification: Notification
-    deadline_s: float
-
-
-class _Line:
-    def __init__(self, receiver: Receiver, config: DispatcherConfig, seams: Seams) -> None:
-        self.receiver = receiver
-        self._config = config
-        self._seams = seams
-        self._queue: deque[_Item] = deque()
-        self._sending: list[_Item] = []
-        self._wake = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._is_closed = False
-        self._peak = self._delivered = self._messages = self._dropped = self._failed = self._attempts_failed = self._failing = 0
-        self._last_error = ""
-
-    def put(self, notifications: list[Notification]) -> None:
-        deadline = self._seams.clock() + self._config.deadline_s
-        items = [_Item(notification, deadline) for notification in notifications]
-        if self._is_closed:
-            self._give_up(items, "the dispatcher is closed")
-            return
-        self._queue.extend(items)
-        self._trim()
-        self._peak = max(self._peak, len(self._queue) + len(self._sending))
-        if self._queue:
-            self._wake.set()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
-
-    def abandon(self) -> None:
         self._is_closed = True
-        left = [*self._sending, *self._queue]
-        self._sending = []
-        self._queue.clear()
-        self._give_up(left, "the program ended first")
+        left, self._waiting = self._waiting, []
+        self._hand_over(self._decide(left), self._seams.now_s)
 
-    def statistics(self) -> ReceiverStatistics:
-        return ReceiverStatistics(
-            name=self.receiver.name,
-            waiting=len(self._queue) + len(self._sending),
-            peak=self._peak,
-            delivered=self._delivered,
-            messages=self._messages,
-            dropped=self._dropped,
-            failed=self._failed,
-            attempts_failed=self._attempts_failed,
-            failing=self._failing,
-            last_error=self._last_error,
-        )
+    # -- intake ------------------------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        while True:
-            if not self._queue:
-                if self._stopping.is_set():
-                    return
+    async def _take_in(self) -> None:
+        while self._waiting or not self._is_closing:
+            if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            self._sending = list(self._queue)
-            self._queue.clear()
-            delivery = await self._send(self._sending)
-            pause = self._succeeded() if delivery.delivered else self._failed_once(delivery)
-            await self._pause(pause)
+            taken, self._waiting = self._waiting, []
+            try:
+                await self._process(taken)
+            except Exception as error:  # A bug of ours costs these alerts, not those that follow.
+                titles = "; ".join(alert.title for submission in taken for alert in submission.alerts)
+                _log.error("alerts: taking in went wrong inside (%s); not sent: %s", type(error).__name__, titles)
+        for line in self._lines.values():
+            line.stop()
 
-    async def _send(self, items: list[_Item]) -> Delivery:
+    async def _process(self, taken: Sequence[_Submission]) -> None:
+        taken_s = self._seams.now_s
+        decisions = self._decide(taken)
+        batch = self._batch(taken, decisions)
         try:
-            notifications = tuple(item.notification for item in items)
-            message = Message(render_group(notifications), notifications, self._seams.wall_ms())
-            async with asyncio.timeout(self._config.send_limit_s):
-                return await self.receiver.send(message)
-        except TimeoutError:
-            return Delivery(False, f"no answer within {self._config.send_limit_s:g} s")
-        except Exception as error:  # A receiver's bug must not end the paging; its text may hold a URL.
-            return Delivery(False, type(error).__name__)
-
-    def _succeeded(self) -> float:
-        self._delivered += len(self._sending)
-        self._messages += 1
-        if self._failing:
-            _log.warning("alerts: receiver %s takes messages again after %d failures", self.receiver.name, self._failing)
-        self._failing = 0
-        self._sending = []
-        return 0.0 if self._stopping.is_set() else self._config.group_s
-
-    def _failed_once(self, delivery: Delivery) -> float:
-        self._attempts_failed += 1
-        self._failing += 1
-        self._last_error = delivery.reason
-        if self._failing == 1:
-            _log.warning("alerts: receiver %s failed (%s); trying again", self.receiver.name, delivery.reason)
-        now = self._seams.clock()
-        self._give_up([item for item in self._sending if item.deadline_s <= now], delivery.reason)
-        self._queue.extendleft(reversed([item for item in self._sending if item.deadline_s > now]))
-        self._sending = []
-        self._trim()
-        if delivery.retry_after_s is not None:
-            return delivery.retry_after_s
-        longest = min(self._config.longest_retry_s, self._config.first_retry_s * 2.0 ** min(self._failing - 1, 30))
-        return longest * (0.5 + 0.5 * self._seams.chance())
-
-    async def _pause(self, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        if self._stopping.is_set():
-            await self._seams.sleep(seconds)
-            return
-        waits = [asyncio.ensure_future(self._seams.sleep(seconds)), asyncio.ensure_future(self._stopping.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if not await self._write(batch):
+                self._timing = replace(self._timing, from_memory=self._timing.from_memory + 1)
         finally:
-            for wait in waits:
-                wait.cancel()
+            self._hand_over(decisions, taken_s)
+            self._close_incidents(batch.closed)
 
-    def _trim(self) -> None:
-        before = self._dropped
-        while len(self._queue) > self._config.queue_size:
-            lesser = (index for index, item in enumerate(self._queue) if item.notification.severity < Level.CRITICAL)
-            del self._queue[next(lesser, 0)]
-            self._dropped += 1
-        if self._dropped > before:
-            name, dropped = self.receiver.name, self._dropped - before
-            _log.warning("alerts: queue of receiver %s is full; dropped %d (%d in all)", name, dropped, self._dropped)
+    def _decide(self, taken: Sequence[_Submission]) -> list[_Decision]:
+        now_ms = self._seams.clock.time_ms()
+        return [self._decision(alert, submission.submitted_s, now_ms) for submission in taken for alert in submission.alerts]
 
-    def _give_up(self, items: list[_Item], reason: str) -> None:
-        self._failed += len(items)
-        for item in items:
-            _log.error("alerts: receiver %s did not get (%s): %s", self.receiver.name, reason, render(item.notification).title)
+    def _decision(self, alert: Alert, submitted_s: float, now_ms: int) -> _Decision:
+        incident = self._incident(alert)
+        receivers = self._routed(alert, any_level=False)
+        outcome = Outcome.PENDING
+        if not alert.is_resolved:
+            if self.silences.match(alert, now_ms) is not None:
+                outcome = Outcome.SILENCED
+            else:
+                receivers = self._with_heirs(receivers, incident)
+                incident.told |= set(receivers)
+        elif not incident.is_known:
+            receivers = list(dict.fromkeys([*self._routed(alert, any_level=True), *incident.told]))
+        elif incident.told:
+            receivers = [name for name in self._lines if name in incident.told]
+        else:
+            outcome = Outcome.SILENCED
+        self.silences.note(alert, is_silenced=outcome is Outcome.SILENCED)
+        return _Decision(alert, incident, tuple(receivers), outcome, submitted_s)
+
+    def _incident(self, alert: Alert) -> Incident:
+        incident = self._open.get(alert.key)
+        if incident is None or incident.number != alert.number:
+            # The end of something whose beginning was never seen goes to whoever may have been told.
+            incident = self._open[alert.key] = Incident(alert.number, is_known=alert.sequence == 1)
+        return incident
+
+    def _routed(self, alert: Alert, *, any_level: bool) -> list[str]:
+        routes = {name: settings.route for name, settings in self._settings.items() if name != not_for(alert)}
+        return [name for name, route in routes.items() if (route.concerns(alert) if any_level else route.takes(alert))]
+
+    def _with_heirs(self, receivers: list[str], incident: Incident) -> list[str]:
+        found = dict.fromkeys(receivers)
+        heirs = [name for name in receivers if name in incident.heirs]
+        while heirs:
+            heir = incident.heirs[heirs.pop()]
+            if heir not in found:
+                found[heir] = None
+                heirs += [heir] if heir in incident.heirs else []
+        return list(found)
+
+    def _batch(self, taken: Sequence[_Submission], decisions: Sequence[_Decision]) -> Batch:
+        open: dict[str, OpenIncident] = {}
+        closed: dict[str, None] = {}
+        for submission in taken:
+            for incident in submission.open:
+                open[incident.key] = incident
+                closed.pop(incident.key, None)
+            for key in submission.closed:
+                closed[key] = None
+                open.pop(key, None)
+        return Batch(
+            alerts=tuple(decision.alert for decision in decisions),
+            open=tuple(open.values()),
+            closed=tuple(closed),
+            epoch_ms=taken[-1].epoch_ms,
+            receivers={decision.alert.id: tuple((name, decision.outcome) for name in decision.receivers) for decision in decisions},
+            deadline_ms=self._deadline_ms(),
+        )
+
+    async def _write(self, batch: Batch) -> bool:
+        try:
+            is_written = await within(self._seams.clock, self._config.write_limit_s, self._outbox.write(batch), "outbox")
+        except Timeout:
+            self._hung = "the outbox does not answer; alerts go out from memory"
+            return False
+        except Exception as error:  # The pager is never silenced by the disk.
+            self._hung = f"the outbox failed inside ({type(error).__name__}); alerts go out from memory"
+            return False
+        self._hung = ""
+        return is_written
+
+    def _hand_over(self, decisions: Iterable[_Decision], taken_s: float) -> None:
+        now_s = self._seams.now_s
+        of_line: dict[str, list[Item]] = {}
+        for decision in decisions:
+            if decision.outcome is Outcome.SILENCED:
+                for name in decision.receivers:
+                    self._lines[name].silenced(1)
+                continue
+            had = {not_for(decision.alert), *decision.receivers}
+            stamp = Stamp(decision.submitted_s, taken_s, now_s)
+            deadline_s = decision.submitted_s + self._config.deadline_s
+            for name in decision.receivers:
+                of_line.setdefault(name, []).append(Item(decision.alert, decision.incident, had, deadline_s, stamp))
+        for name, items in of_line.items():
+            self._lines[name].put(items)
+
+    def _close_incidents(self, keys: Sequence[str]) -> None:
+        if not keys:
+            return
+        for key in keys:
+            self._open.pop(key, None)
+        needed = {item.alert.key for line in self._lines.values() for item in line.waiting()} | set(self._open)
+        for line in self._lines.values():
+            line.forget(self._open, needed)
+
+    def _timed(self, shares: Shares) -> None:
+        peak = max(self._timing.peak, shares, key=lambda some: some.own_s)
+        self._timing = replace(self._timing, messages=self._timing.messages + 1, last=shares, peak=peak)
+
+    def _deadline_ms(self) -> int:
+        return self._seams.clock.time_ms() + round(self._config.deadline_s * 1000)
+
+    # -- escalation --------------------------------------------------------------------------------------------------------------
+
+    def _pass_on(self, of: str, items: Sequence[Item], reason: str) -> bool:
+        first = items[0]
+        heirs = first.incident.heirs
+        heir = heirs.get(of) or self._next(of, first.had)
+        if heir is None:
+            return False
+        heirs[of] = heir
+        first.incident.told.add(heir)
+        # All that waits of the incident goes along, so that its end is not told only where its beginning was not.
+        passed = [item for item in items if heir not in item.had]
+        for item in passed:
+            _log.warning("alerts: receiver %s does not take it (%s); to %s instead: %s", of, reason, heir, item.alert.title)
+        if passed:
+            self._give(heir, [replace(item.alert, escalated_from=of) for item in passed], passed)
+        return True
+
+    def _next(self, of: str, had: set[str]) -> str | None:
+        settings = self._settings.get(of)
+        if settings is not None and settings.is_log:
+            return None
+        return next_receiver(of, settings.escalate_to if settings else None, self._order, had)
+
+    def _give(self, heir: str, alerts: Sequence[Alert], items: Sequence[Item]) -> None:
+        deadline_s = self._seams.now_s + self._config.deadline_s
+        given = []
+        for alert, item in zip(alerts, items, strict=True):
+            item.had.add(heir)
+            given.append(Item(alert, item.incident, item.had, deadline_s))
+        guarded(self._outbox.reassign, alerts, heir, self._deadline_ms())
+        self._lines[heir].put(given)
+
+    def _resume(self, recovered: Recovered) -> None:
+        now_ms = self._seams.clock.time_ms()
+        self.silences.restore(recovered.silences, recovered.latest, now_ms)
+        resumption = Resumption(recovered, self._settings, self._outbox, self._config, self._seams)
+        self._open |= resumption.open
+        for name, line in self._lines.items():
+            line.resume(recovered.handles.get(name, {}), resumption.firing(name), resumption.told(name))
+        for name, items in resumption.waiting().items():
+            self._lines[name].put(items)

@@ -78,7 +78,7 @@ class AccountReader:
         rows = sorted(arrays.row(scope) for scope in arrays.scopes_of(entry.venue, entry.account))
         if not rows:
             return _NOT_READ
-        failure = next((failure for row in rows for failure in self._engine.result(row, now_ns).failures), None)
+        failure = next((failure for row in rows for failure in self._engine.failures(row, now_ns)), None)
         return failure or [(arrays.specs[row], row) for row in rows]
 
     # -- accounts in pools ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from kernels import layout
 from monitor.live.accounts import STABLECOINS, USD
 from monitor.margin.portfolio import PortfolioResult, portfolio_result
 from monitor.margin.result import Failure, Level
-from monitor.report.document import CUTS, LEVELS
 from monitor.resolvers.changes import Changes
 from monitor.snapshot import AccountRow, InstrumentRow, OrderRow
 from monitor.stress.book import StressBook, StressStatistics
@@ -54,10 +53,14 @@ class _Set:
 
 
 class PortfolioBooks:
-    """Every portfolio in the book of its parameters. What is told here is told to all books that it concerns."""
+    """Every portfolio in the book of its parameters. What is told here is told to all books that it concerns.
 
-    def __init__(self, portfolios: Sequence[PortfolioSettings]) -> None:
+    `hysteresis`: how far below one of its levels a portfolio's ratio has to be for `evaluate` to tell that it left it.
+    """
+
+    def __init__(self, portfolios: Sequence[PortfolioSettings], hysteresis: float = 0.02) -> None:
         self._sets: dict[str, _Set] = {}
+        self._levels = {portfolio.id: portfolio.levels.ratios for portfolio in portfolios}
         found: dict[object, _Set] = {}
         for portfolio in portfolios:
             parameters = portfolio.parameter_set
@@ -67,7 +70,9 @@ class PortfolioBooks:
                 for asset in STABLECOINS - {USD}:
                     book.market.set_fx(asset, math.nan)
             self._sets[portfolio.id] = found[parameters]
-            found[parameters].book.accounts.add_portfolio(portfolio.id, portfolio.accounts, CUTS)
+            levels = self._levels[portfolio.id]
+            cuts = sorted([*levels, *(level - hysteresis for level in levels)])
+            found[parameters].book.accounts.add_portfolio(portfolio.id, portfolio.accounts, cuts)
         self._all = list(found.values())
 
     def book_of(self, portfolio: str) -> StressBook:
@@ -154,7 +159,7 @@ class PortfolioBooks:
         if record["status"] != layout.OK or record["equity_status"] != layout.OK:
             return PortfolioFigures(name, parameters, failures=portfolio_result(one.book, name).failures)
         ratio, maintenance = float(record["ratio"]), float(record["maintenance"])
-        passed = sum(ratio >= level for level in LEVELS)
+        passed = sum(ratio >= level for level in self._levels[name])
         cross = one.cross.get(row, _UNKNOWN)
         has_cross = cross.status == layout.OK
         return PortfolioFigures(

@@ -63,6 +63,8 @@ class LivePortfolios:
         self.lacking: dict[str, Failure] = {}
         """By account: why it has no place in a portfolio now."""
         self.as_of_ms = 0
+        self.last_ratios: dict[str, float] = {}
+        """By portfolio: the last margin ratio that was read of it, kept by `readings`."""
         self.held: dict[str, Instrument] = {}
         """What the accounts of portfolios hold or have orders in."""
         self.written: dict[str, tuple[object, dict[str, Any]]] = {}
@@ -90,7 +92,7 @@ class LivePortfolios:
         for known in (self.held, self.accounts, self.written, self._states):
             known.clear()
         self._waiting = {key for key in self._engine.book.accounts if key[1] in self._members}
-        self.books = PortfolioBooks(self.settings.portfolios)
+        self.books = PortfolioBooks(self.settings.portfolios, self.settings.alerts.hysteresis)
         self._track()
         self.books.write(self.resolvers.everything())
 
@@ -164,7 +166,7 @@ class LivePortfolios:
     def _evaluate(self, now_ns: int, now_ms: int) -> list[str]:
         self.as_of_ms, self._now_ns = now_ms, now_ns
         self.books.set_clock(now_ms)
-        for venue in self._relisted:
+        for venue in sorted(self._relisted):
             self._relist(venue)
         self._relisted.clear()
         self._resolve(now_ns, now_ms)
@@ -189,7 +191,7 @@ class LivePortfolios:
 
     def _introduce(self) -> None:
         # what was told before the books had the instrument is no change any more
-        changes = self.resolvers.known_of([self.held[name] for name in self._new if name in self.held])
+        changes = self.resolvers.known_of([self.held[name] for name in sorted(self._new) if name in self.held])
         self._new.clear()
         self.books.write(changes)
 

@@ -18,7 +18,7 @@ from monitor.margin.eligibility import ineligibility
 from monitor.margin.portfolio import PortfolioResult, portfolio_result
 from monitor.margin.result import Failure
 from monitor.margin.venue_view import VenueView, venue_view
-from monitor.report.document import CUTS, LEVELS
+from monitor.report.document import CUTS
 from monitor.resolvers.provenance import Provenance
 from monitor.snapshot import SnapshotError, parse_snapshot
 from monitor.stress.load import book_of
@@ -54,7 +54,8 @@ def portfolio_view(portfolio: PortfolioSettings, document: Mapping[str, Any], in
     except SnapshotError as error:
         return PortfolioView(portfolio.id, as_of_ms, (Failure(FailureReason.NOT_READY, str(error)),))
     book = book_of(snapshot, portfolio.parameter_set, CUTS)
-    result, comparator = portfolio_result(book, portfolio.id, LEVELS), cross_result(book, portfolio.id, LEVELS)
+    levels = portfolio.levels.ratios
+    result, comparator = portfolio_result(book, portfolio.id, levels), cross_result(book, portfolio.id, levels)
     reasons = ineligibility(portfolio.eligibility, result.equity, [unit.coin for unit in result.units])
     return PortfolioView(
         portfolio.id,

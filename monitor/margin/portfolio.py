@@ -147,6 +147,12 @@ def portfolio_result(book: StressBook, name: str, levels: Sequence[float] = (0.8
     return replace(PortfolioResult(name, METHOD, Level.OK, failures, units=units), **figures)
 
 
+def unit_result(book: StressBook, name: str, coin: str) -> UnitResult:
+    """One coin of a portfolio as last evaluated. KeyError where the portfolio has no unit of it."""
+    row = book.accounts.portfolios[name]
+    return _unit(book, row, book.accounts.legs.units[row][book.market.coins[coin]])
+
+
 def _margins(book: StressBook, row: int) -> dict[str, Any]:
     record = book.tables.portfolios.table[row]
     joint, static = breakdown.joint_losses(row, int(record["choice"]), book.tables.book)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from connectors.events import FailureReason
 from connectors.model import PositionSide
+from monitor.alerts.scope import AlertScope
 from monitor.reconcile import Comparison
 
 
@@ -157,6 +158,11 @@ class PoolResult:
     def scope(self) -> tuple[str, str, str]:
         """(venue, account, pool), the key that alerts, metrics and pages share."""
         return (self.venue, self.account, self.pool)
+
+    @property
+    def alert_scope(self) -> AlertScope:
+        """The pool as alerts name it."""
+        return AlertScope.pool(self.venue, self.account, self.pool)
 
     @property
     def valid(self) -> bool:

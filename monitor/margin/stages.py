@@ -26,6 +26,12 @@ STAGE_TEXT = {
 }
 """What happens in a stage, and what comes next."""
 
+NO_VENUE_ACTS = (
+    "no venue acts on this number: each account is liquidated by its own venue's rule, and equity cannot be moved between venues at "
+    "once; at 100% a stress of this size would take all of the equity"
+)
+"""What happens to a portfolio across several accounts."""
+
 
 def uta_stage(ratio: float, has_debt: bool) -> Stage:
     """The stage at a margin ratio (1.0: liquidation, +inf without equity); `has_debt`: the account has borrowed assets."""

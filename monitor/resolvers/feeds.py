@@ -48,9 +48,8 @@ class FeedHealth:
 
     def apply_venue(self, event: VenueStatus) -> None:
         """Remember whether a venue says that it, or one of its price indices ("locked btc_usd"), is halted: that is stale then."""
-        locked = tuple(f".{status.removeprefix(_LOCKED)}" for status in event.statuses if status.startswith(_LOCKED))
-        rest = (status.lower() for status in event.statuses if not status.startswith(_LOCKED))
-        halted = any(word in status for status in rest for word in _HALTED_WORDS)
+        locked = tuple(f".{index}" for index in locked_indices(event))
+        halted = bool(halts(event))
         if (locked, halted) != (self._locked.get(event.venue, ()), event.venue in self._halted):
             self.revision += 1
             self._locked[event.venue] = locked
@@ -74,6 +73,17 @@ class FeedHealth:
     def provenance(self, venue: str, feed: str, told_ns: int, now_ns: int) -> Provenance:
         """Provenance of what the feed told at `told_ns`."""
         return Provenance.STALE if self.is_bad(venue, feed) else by_age(seconds(told_ns, now_ns))
+
+
+def locked_indices(event: VenueStatus) -> tuple[str, ...]:
+    """The price indices that the venue says are locked, with everything that settles to them."""
+    return tuple(status.removeprefix(_LOCKED) for status in event.statuses if status.startswith(_LOCKED))
+
+
+def halts(event: VenueStatus) -> tuple[str, ...]:
+    """What the venue says that halts all of it, in its own words."""
+    rest = (status for status in event.statuses if not status.startswith(_LOCKED))
+    return tuple(status for status in rest if any(word in status.lower() for word in _HALTED_WORDS))
 
 
 def seconds(told_ns: int, now_ns: int) -> float:

@@ -17,6 +17,7 @@ from monitor.app import Application
 from monitor.live.calendar import Calendar
 from monitor.live.report import frozen
 from monitor.metrics import Collector
+from monitor.web.alerts import ALERTS, SILENCES, AlertEndpoints
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,7 +32,8 @@ ENDPOINTS = (
     "/api/v1/accounts",
     "/api/v1/portfolios",
     "/api/v1/calendar",
-    "/api/v1/alerts",
+    ALERTS,
+    SILENCES,
 )
 """What the server answers."""
 
@@ -45,6 +47,7 @@ class ApiServer:
         self._token = token
         self.port = port
         self._collector = Collector(app)
+        self._alerts = AlertEndpoints(app)
         self._rendering = asyncio.Lock()
         self._computing = asyncio.Lock()
         """Reports take a moment in a thread: one at a time, however many ask."""
@@ -67,7 +70,7 @@ class ApiServer:
         application.router.add_get("/api/v1/accounts", self._document(status.accounts))
         application.router.add_get("/api/v1/portfolios", self._portfolios)
         application.router.add_get("/api/v1/calendar", self._calendar)
-        application.router.add_get("/api/v1/alerts", self._document(_alerts))
+        self._alerts.add_to(application.router)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
@@ -139,11 +142,3 @@ class ApiServer:
             return web.Response(body=orjson.dumps(build(self._app)), content_type="application/json")
 
         return serve
-
-
-def _alerts(app: Application) -> dict[str, Any]:
-    return {
-        "version": status.VERSION,
-        "firing": status.status(app)["alerts"],
-        "history": [status.notification_document(app, notification) for notification in reversed(app.notifications)],
-    }

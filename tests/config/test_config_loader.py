@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from config import DEMO, EXAMPLE, ConfigError, Secret, Settings, describe, load
+from config.alerts import HeartbeatSettings, MaintenanceWindow
 
 ADDRESS = "0xAbCdEf0123456789aBcDeF0123456789abcdef01"
 OTHER = "0x" + "12" * 20
@@ -65,28 +67,35 @@ def test_example_shows_the_defaults_and_every_setting(tmp_path: Path) -> None:
     def keys(model: Any) -> set[str]:
         found: set[str] = set()
         for name, field in type(model).model_fields.items():
-            found.add(name)
-            value = getattr(model, name)
+            found.add(field.alias or name)
+            value = getattr(model, name, None)
             found |= keys(value) if hasattr(type(field.default), "model_fields") else set()
         return found
 
     assert (settings.portfolio, settings.portfolios) == (bare.portfolio, bare.portfolios)
     expected = keys(settings) | keys(settings.accounts[0]) | keys(settings.receivers["ops"])
     expected |= keys(settings.portfolios[0]) | keys(settings.portfolio.eligibility)
-    assert {key for key in expected if key not in text} == set()
+    for table in (HeartbeatSettings, MaintenanceWindow):
+        expected |= {field.alias or name for name, field in table.model_fields.items()}
+    headings = re.findall(r"^(?:# )?\[+([\w.]+)\]", text, re.MULTILINE)
+    written = {*re.findall(r"\w+(?= = )", text), *".".join(headings).split(".")}
+    assert expected - written == set()
 
 
 def test_commented_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    settings_shown = [line.startswith("# ") and (line[2:].split(" ")[1:2] == ["="] or line.startswith("# [[")) for line in lines]
+    settings_shown = [line.startswith("# ") and (line[2:].split(" ")[1:2] == ["="] or line.startswith("# [")) for line in lines]
     loud = "\n".join(line.removeprefix("# ") if shown else line for line, shown in zip(lines, settings_shown, strict=True))
     hmac = ("api_key_file =", "api_key_env =", "api_secret_file =", "api_secret_env =")
     client = ("client_id_env =", "client_secret_env =")
-    for unwanted in ("token_env =", "url_env =", "agent_key_env =", *hmac, *client, 'type = "log"'):
+    receivers = ("routing_key_env =", "secret_env =", 'receivers = ["ops"]')
+    for unwanted in ("token_env =", "url_env =", "agent_key_env =", *hmac, *client, *receivers):
         assert unwanted in loud
-        loud = loud.replace(unwanted, 'type = "webhook"' if unwanted.startswith("type") else f"# {unwanted}")
-    (tmp_path / "token").write_text("t0ken")
-    (tmp_path / "slack_url").write_text(HOOK)
+        loud = loud.replace(f"\n{unwanted}", f"\n# {unwanted}")
+    for name in ("token", "slack_token", "hook_secret", "pd_key"):
+        (tmp_path / name).write_text(f"{name}-value")
+    for name in ("hook_url", "heartbeat_url"):
+        (tmp_path / name).write_text(HOOK)
     (tmp_path / "agent_key").write_text(KEY)
     (tmp_path / "client_id").write_text("an-id")
     (tmp_path / "client_secret").write_text("its-secret")
@@ -98,7 +107,16 @@ def test_commented_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     assert settings.fx == {"USDC": 1.0, "USDT": 1.0}
     assert settings.accounts[0].levels.warning == 0.80
     assert settings.monitor.kernel_cache_dir == tmp_path / "cache"
-    assert settings.receivers["ops"].url == Secret(HOOK)
+    desk_hook, chat, pager, alertmanager = list(settings.receivers.values())[1:]
+    assert (desk_hook.url, desk_hook.secret) == (Secret(HOOK), Secret("hook_secret-value"))
+    assert (chat.url, chat.token, chat.channel) == (None, Secret("slack_token-value"), "#margin")
+    assert (pager.routing_key, alertmanager.url) == (Secret("pd_key-value"), Secret("http://127.0.0.1:9093"))
+    assert settings.escalations == {"desk": "pager", "chat": "pager", "pager": "am", "am": "desk"}
+    assert settings.heartbeat is not None
+    assert settings.heartbeat.url == Secret(HOOK)
+    assert (settings.link, settings.outbox_path) == ("https://margin.desk.example", tmp_path / "alerts.db")
+    (window,) = settings.maintenance
+    assert (window.venue, window.until_ms - window.from_ms) == ("aster", 2 * 3600 * 1000)
     (desk,) = settings.portfolios
     assert (desk.id, desk.accounts, desk.parameters, desk.eligibility.coins) == ("desk", ("hl-main",), "house", ("BTC", "ETH"))
     assert (desk.parameter_set.unit("BTC").price_range, desk.parameter_set.portfolio.safety_buffer) == (0.12, 0.05)
@@ -162,7 +180,8 @@ type = "log"
         ("monitr = 1\n" + ACCOUNT, 'monitr: unknown key; did you mean "monitor"?'),
         (
             "zzz = 1\n" + ACCOUNT,
-            "zzz: unknown key; known: accounts, alerts, defaults, fx, market, monitor, portfolio, portfolios, receivers, venues",
+            "zzz: unknown key; known: accounts, alerts, defaults, fx, heartbeat, maintenance, market, monitor, portfolio, portfolios, "
+            "receivers, venues",
         ),
         (ACCOUNT + "levels = { warn = 0.8 }", 'accounts[0].levels.warn: unknown key; did you mean "warning"?'),
         ("[venues.hyperliquid.stale_after_s]\ncontext = 3\n" + ACCOUNT, 'unknown key; did you mean "contexts"?'),
@@ -367,12 +386,16 @@ def test_settings_are_immutable(tmp_path: Path) -> None:
 
 def test_describe_shortens_addresses(tmp_path: Path) -> None:
     text = ACCOUNT + 'mode = "unified"\ntags = ["x"]\n[alerts]\nreceivers = []\n[receivers.ops]\ntype = "log"\nmin_level = "critical"\n'
-    assert describe(read(tmp_path, text)) == (
+    environ = {"XDG_STATE_HOME": "/state"}
+    assert describe(read(tmp_path, text, environ)) == (
         "listen 127.0.0.1:9876 (this machine only, no token)\n"
         "hyperliquid mainnet: https://api.hyperliquid.xyz wss://api.hyperliquid.xyz/ws, 25% of the per-IP limits\n"
         "account hl-main: hyperliquid 0xabcd…ef01, mode unified, levels 0.85 / 0.9 / 1, tags x\n"
-        "portfolio portfolio: accounts hl-main, parameters uta of 2026-11-21, not acknowledged (portfolio.eligibility.acknowledged)\n"
-        "receiver ops: log, from critical, not used by [alerts]"
+        "portfolio portfolio: accounts hl-main, parameters uta of 2026-11-21, levels 0.85 / 0.9, "
+        "not acknowledged (portfolio.eligibility.acknowledged)\n"
+        "receiver ops: log, from critical, not used by [alerts]\n"
+        "alerts are kept in /state/marginwatch/marginwatch.db\n"
+        "warning: alerts.receivers: empty, so alerts are shown but sent to nobody; name those that are to be told"
     )
     assert ADDRESS.lower() not in repr(read(tmp_path, text))
     assert "warning: receivers: none configured" in describe(read(tmp_path, ACCOUNT))

@@ -61,7 +61,7 @@ acknowledged = true
     assert portfolio.eligibility == settings.portfolio.eligibility
     (line,) = [line for line in describe(settings).splitlines() if line.startswith("portfolio ")]
     assert line == (
-        "portfolio portfolio: accounts one two three, parameters own of 2026-02-03, overridden for ETH *, "
+        "portfolio portfolio: accounts one two three, parameters own of 2026-02-03, levels 0.85 / 0.9, overridden for ETH *, "
         "equity from 500,000 USD, coins BTC"
     )
 
@@ -94,8 +94,9 @@ eligibility = { minimum_equity = 8, enabled = false }
         0.25,
     )
     assert (right.eligibility.minimum_equity, right.eligibility.acknowledged, right.eligibility.enabled) == (8, True, False)
-    assert "\nportfolio right: accounts two, parameters uta of 2026-11-21, overridden for BTC ETH, equity from 8 USD, switched off\n" in (
-        describe(settings)
+    (line,) = [line for line in describe(settings).splitlines() if line.startswith("portfolio right: ")]
+    assert line.removeprefix("portfolio right: accounts two, parameters uta of 2026-11-21, levels 0.85 / 0.9, ") == (
+        "overridden for BTC ETH, equity from 8 USD, switched off"
     )
 
 
@@ -146,3 +147,51 @@ def test_a_bad_account_is_not_reported_again_by_its_portfolio(tmp_path: Path) ->
     text = '[[accounts]]\nid = "a b"\nvenue = "hyperliquid"\naddress = "0x' + "9" * 40 + '"\n'
     (line,) = complaints(tmp_path, text)
     assert line.startswith("accounts[3].id: expected a short name")
+
+
+def test_levels_come_from_the_defaults_then_the_table_then_the_portfolio(tmp_path: Path) -> None:
+    text = """
+[defaults]
+levels = { warning = 0.6, critical = 0.8 }
+[portfolio]
+levels = { critical = 0.7 }
+[[portfolios]]
+id = "left"
+accounts = ["one"]
+[[portfolios]]
+id = "right"
+accounts = ["two"]
+levels = { warning = 0.5 }
+"""
+    settings = read(tmp_path, text)
+    assert [portfolio.levels.ratios for portfolio in settings.portfolios] == [(0.6, 0.7, 1.0), (0.5, 0.7, 1.0)]
+    assert settings.portfolio.levels.ratios == (0.6, 0.7, 1.0)
+    (whole,) = read(tmp_path, "[defaults]\nlevels = { warning = 0.6 }\n").portfolios
+    assert whole.levels.ratios == (0.6, 0.9, 1.0)
+    assert "levels 0.5 / 0.7" in describe(settings)
+
+
+def test_bad_levels_and_limits_are_said_once_where_they_stand(tmp_path: Path) -> None:
+    text = "[portfolio]\nlevels = { warning = 0.95 }\n[[portfolios]]\nid = 'a'\naccounts = ['one']\n"
+    (line,) = complaints(tmp_path, text)
+    assert line.startswith("portfolio.levels.warning: must be below critical, got 0.95 and critical 0.9")
+    (line,) = complaints(tmp_path, "[portfolio]\nnet_delta_limit_usd = { BTC = 0 }\n")
+    assert line == "portfolio.net_delta_limit_usd.BTC: expected a number greater than 0, got integer 0"
+    (line,) = complaints(tmp_path, "[defaults]\nlevels = { warning = 0.95 }\n")
+    assert line.startswith("defaults.levels.warning: must be below critical")
+    text = "[alerts]\nhysteresis = 0.1\n[portfolio]\nlevels = { warning = 0.1 }\n"
+    assert complaints(tmp_path, text) == ["alerts.hysteresis: expected less than the lowest warning level 0.1, got 0.1"]
+
+
+def test_net_delta_limits_are_inherited_coin_by_coin(tmp_path: Path) -> None:
+    text = """
+[portfolio]
+net_delta_limit_usd = { BTC = 50000.0, ETH = 20000 }
+[[portfolios]]
+id = "desk"
+accounts = ["one"]
+net_delta_limit_usd = { ETH = 1000.0 }
+"""
+    settings = read(tmp_path, text)
+    assert settings.portfolios[0].net_delta_limit_usd == {"BTC": 50_000.0, "ETH": 1_000.0}
+    assert "net delta up to BTC 50,000 USD, ETH 1,000 USD" in describe(settings)

@@ -115,10 +115,18 @@ class Launcher:
 
 
 def configuration(
-    path: Path, endpoints: Mapping[str, str], accounts: Iterable[AccountPlan], port: int, *, monitor: str = "", receivers: str = ""
+    path: Path,
+    endpoints: Mapping[str, str],
+    accounts: Iterable[AccountPlan],
+    port: int,
+    *,
+    monitor: str = "",
+    alerts: str = "",
+    receivers: str = "",
 ) -> Path:
-    """Write a configuration; `monitor` and `receivers` are TOML."""
-    lines = [f'[monitor]\nlisten = "127.0.0.1:{port}"\n{monitor}\n[alerts]\nhold_s = 1.0\n', "[venues.hyperliquid]"]
+    """Write a configuration with an outbox beside it; `monitor`, `alerts` and `receivers` are TOML."""
+    outbox = "" if "outbox" in alerts else f'outbox = "{path.stem}.db"'
+    lines = [f'[monitor]\nlisten = "127.0.0.1:{port}"\n{monitor}\n[alerts]\nhold_s = 1.0\n{outbox}\n{alerts}\n', "[venues.hyperliquid]"]
     lines += [f'{key} = "{url}"' for key, url in endpoints.items()]
     lines.append("ip_budget_share = 1.0\npoll_interval_s = 2.0\n")
     lines += [f'[[accounts]]\nid = "{plan.name}"\nvenue = "hyperliquid"\naddress = "{plan.address}"\n' for plan in accounts]

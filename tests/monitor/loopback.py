@@ -17,9 +17,10 @@ from connectors.simulator.hyperliquid import AccountPlan, HyperliquidServer, Hyp
 from connectors.simulator.hyperliquid_desk import demo_plans
 from kernels._jit import permit_compilation
 from monitor import status
+from monitor.alerts.dispatcher import LineSettings
 from monitor.alerts.message import Delivery, Message
 from monitor.app import Application
-from monitor.margin.result import Level, PoolResult
+from monitor.margin.result import PoolResult
 from monitor.metrics import Collector
 from monitor.status import funding_of
 from monitor.terminal import pool_table
@@ -33,7 +34,6 @@ class Recorder:
 
     def __init__(self) -> None:
         self.name = "recorder"
-        self.min_level = Level.WARNING
         self.messages: list[Message] = []
 
     async def send(self, message: Message) -> Delivery:
@@ -63,7 +63,9 @@ class LoopbackMonitor:
         accounts = [{"id": plan.name, "venue": "hyperliquid", "address": plan.address} for plan in self.plans]
         settings = load(DEMO, overrides={"accounts": accounts, "venues": {"hyperliquid": venue}})
         self.transports = Transports.real()
-        self.app = Application(settings, connector_factory(settings, self.transports, self.clock), [self.recorder], self.clock)
+        self.app = Application(
+            settings, connector_factory(settings, self.transports, self.clock), [LineSettings(self.recorder)], self.clock
+        )
         self.collector = Collector(self.app)
         await self.app.start()
 

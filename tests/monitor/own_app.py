@@ -15,6 +15,7 @@ from connectors.model import Position
 from connectors.ratelimit import Budget, BudgetLimits
 from connectors.session_protocol import SessionStatistics
 from kernels._jit import permit_compilation
+from monitor.alerts.dispatcher import LineSettings
 from monitor.app import Application
 from monitor.margin.hyperliquid import VENUE
 from tests.monitor.loopback import Recorder
@@ -68,7 +69,7 @@ class OwnApplication:
         self.clock = ManualClock()
         self.connector = QuietConnector()
         self.recorder = Recorder()
-        self.app = Application(self.settings, lambda sink: [self.connector], [self.recorder], self.clock)
+        self.app = Application(self.settings, lambda sink: [self.connector], [LineSettings(self.recorder)], self.clock)
 
     @property
     def now_ns(self) -> int:
@@ -95,7 +96,7 @@ class OwnApplication:
 
     def firing(self) -> list[tuple[str, str]]:
         """(pool, rule) of the alerts that fire."""
-        return [(state.scope[2], state.rule.value) for state in self.app.policy.firing()]
+        return [(state.scope.name, state.rule.value) for state in self.app.alarm.policy.firing()]
 
 
 @asynccontextmanager

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from config import EXAMPLE
+from config import EXAMPLE, Settings
 from monitor import cli
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,7 +38,14 @@ def python(*arguments: str, first: Path = PROJECT, **environ: str) -> subprocess
     return subprocess.run(command, cwd=first, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["discover"], ["verify"], ["demo"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([name] for name in ("run", "check", "discover", "verify", "demo", "alerts", "silence", "alert-test", "replay")),
+        *(["silence", name] for name in ("add", "list", "end")),
+        [],
+    ],
+)
 def test_help_explains_every_command(command: list[str]) -> None:
     answer = CliRunner().invoke(cli.cli, [*command, "--help"])
     assert answer.exit_code == 0
@@ -46,12 +55,14 @@ def test_help_explains_every_command(command: list[str]) -> None:
 
 def test_the_program_lists_its_commands_and_version() -> None:
     answer = CliRunner().invoke(cli.cli, ["--help"])
-    for command in ("run", "check", "discover", "verify", "demo"):
+    for command in ("run", "check", "discover", "verify", "demo", "alerts", "silence", "alert-test", "replay"):
         assert f"  {command} " in answer.output
     assert CliRunner().invoke(cli.cli, ["--version"]).output.startswith("cli, version ")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["check", str(EXAMPLE)], ["check", "no-such-file.toml"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["silence", "add", "--help"], ["check", str(EXAMPLE)], ["check", "no-such-file.toml"]]
+)
 def test_nothing_heavy_is_imported_for_a_quick_answer(arguments: list[str]) -> None:
     done = python("-c", _LISTS_MODULES.format(arguments=arguments, heavy=HEAVY))
     assert done.returncode == (2 if "no-such-file.toml" in arguments else 0), done.stderr
@@ -95,6 +106,83 @@ def test_a_demo_shorter_than_its_story_is_refused() -> None:
     answer = CliRunner().invoke(cli.cli, ["demo", "--duration", "5"])
     assert answer.exit_code == 2
     assert "30" in answer.output
+
+
+# -- recording and replay -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--config", "x", "--record-limit", "1"], "--record-limit goes with --record"),
+        (["run", "--config", "x", "--record", "y", "--record-limit", "0"], "0.01"),
+        (["replay", "x", "--report-at", "90"], "--report-at needs --out"),
+        (["replay", "x", "--speed", "0"], "0.0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(arguments: list[str], expected: str) -> None:
+    answer = CliRunner().invoke(cli.cli, arguments)
+    assert answer.exit_code == 2
+    assert expected in answer.output
+
+
+def test_a_replay_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run_replay(**options: Any) -> int:
+        asked.append(options)
+        return 3
+
+    monkeypatch.setitem(sys.modules, "monitor.replay.command", SimpleNamespace(run_replay=run_replay))
+    more = [
+        "--run",
+        "2",
+        "--speed",
+        "50",
+        "--until",
+        "90",
+        "--levels",
+        "warning=0.80",
+        "--report-at",
+        "10",
+        "--report-at",
+        "20",
+        "--out",
+        str(tmp_path),
+    ]
+    assert CliRunner().invoke(cli.cli, ["replay", "kept"]).exit_code == 3
+    assert CliRunner().invoke(cli.cli, ["replay", "kept", "--config", "desk.toml", *more]).exit_code == 3
+    nothing = {"config": None, "speed": None, "until": None, "levels": (), "report_at": (), "out": None, "run": None}
+    told = {
+        "config": Path("desk.toml"),
+        "speed": 50.0,
+        "until": "90",
+        "levels": ("warning=0.80",),
+        "report_at": ("10", "20"),
+        "out": tmp_path,
+        "run": 2,
+    }
+    assert asked == [{"directory": Path("kept"), **one} for one in (nothing, told)]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [([], (None, 2.0)), (["--record", "kept"], (Path("kept"), 2.0)), (["--record", "kept", "--record-limit", "0.5"], (Path("kept"), 0.5))],
+)
+def test_a_run_is_told_where_to_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: list[str], expected: tuple[Path | None, float]
+) -> None:
+    asked: list[tuple[Path | None, float]] = []
+
+    def run_monitor(settings: Settings, *, terminal: bool, record: Path | None, record_limit_gb: float) -> int:
+        asked.append((record, record_limit_gb))
+        return 0
+
+    path = tmp_path / "desk.toml"
+    path.write_text(f'[[accounts]]\nid = "desk"\nvenue = "hyperliquid"\naddress = "{ADDRESS}"\n')
+    monkeypatch.setitem(sys.modules, "monitor.runner", SimpleNamespace(run_monitor=run_monitor))
+    assert CliRunner().invoke(cli.cli, ["run", "--config", str(path), *more]).exit_code == 0
+    assert asked == [expected]
 
 
 # -- other people's packages ----------------------------------------------------------------------------------------------------------

@@ -314,7 +314,7 @@ def test_age_of_the_data() -> None:
 def test_distances_come_from_the_background_and_expire() -> None:
     desk = isolated()
     assert desk.pool("iso:ETH").worst_distance is None
-    desk.engine.distance_job(desk.now_ns)()
+    desk.engine.take_distances(desk.engine.distance_job(desk.now_ns)())
     measured = desk.pool("iso:ETH")
     assert measured.worst_distance == pytest.approx(3_800.0 / 0.98 / 4_000.0 - 1)
     assert measured.worst_instrument == name("ETH")
@@ -327,7 +327,7 @@ def test_distances_come_from_the_background_and_expire() -> None:
 
 def test_between_measurements_the_mark_moves_towards_a_price_that_stays() -> None:
     desk = isolated()
-    desk.engine.distance_job(desk.now_ns)()
+    desk.engine.take_distances(desk.engine.distance_job(desk.now_ns)())
     desk.marks(ETH=3_950.0)
     moved = desk.pool("iso:ETH")
     assert moved.worst_liquidation_price == pytest.approx(3_800.0 / 0.98)
@@ -351,7 +351,7 @@ def test_a_measured_distance_keeps_the_instrument_it_is_of() -> None:
     rows = (position("BTC", 1.0, 100_000.0), position("ETH", 10.0, 4_000.0))
     desk.read(wallet(), section("", 1000, -110_000.0, *rows))
     desk.pools()
-    desk.engine.distance_job(desk.now_ns)()
+    desk.engine.take_distances(desk.engine.distance_job(desk.now_ns)())
     before = desk.pool("main")
     assert before.worst_instrument == name("BTC")
     desk.fill("ETH", 100.0, 4_000.0, 1001)

@@ -13,9 +13,10 @@ import pytest
 from config.settings import Settings
 from connectors.events import AccountFailure, FailureReason, FeedStatus, Instruments, Liquidation, MarkPrices, VenueStatus
 from monitor import status
+from monitor.alerts.documents import alert_document
+from monitor.app import Application
 from monitor.margin.hyperliquid import VENUE
 from monitor.margin.result import Failure, Level, PoolKind, PoolResult
-from monitor.web.server import _alerts
 from tests.monitor.loopback import LoopbackMonitor, loopback
 from tests.monitor.own_app import SECTIONS_FEED, OwnApplication, cash_for, marks, opening
 from tests.monitor.own_desk import ACCOUNT, name, position, reference
@@ -187,6 +188,11 @@ async def test_a_pool_without_positions_has_no_funding() -> None:
     assert pool["next_funding"] is None
 
 
+def history_of(app: Application) -> list[dict[str, Any]]:
+    """The alerts told, oldest first, as the API shows them."""
+    return [alert_document(alert) for alert in app.alarm.recent]
+
+
 # -- alerts and times -----------------------------------------------------------------------------------------------------------------
 
 
@@ -195,8 +201,8 @@ async def test_alerts_carry_the_time_they_were_told() -> None:
     await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.95)))
     began = own.clock.time_ms()
     await own.clock.advance(90.0)
-    (firing,) = decoded(_alerts(own.app))["firing"]
-    (history,) = decoded(_alerts(own.app))["history"]
+    (firing,) = decoded(status.status(own.app))["alerts"]
+    (history,) = history_of(own.app)
     assert abs(firing["since_ms"] - began) <= 1
     assert abs(history["time_ms"] - began) <= 1
     assert (firing["level"], history["change"]) == ("critical", "fired")
@@ -204,13 +210,13 @@ async def test_alerts_carry_the_time_they_were_told() -> None:
     assert history["text"].startswith("CRITICAL 95% maker/main")
 
 
-async def test_the_newest_alert_comes_first() -> None:
+async def test_alerts_are_remembered_in_order() -> None:
     own = OwnApplication()
     await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.86)))
     await own.clock.advance(1.0)
     await own.tell(marks(own, BTC=99.9))
-    levels = [entry["level"] for entry in decoded(_alerts(own.app))["history"]]
-    assert levels == ["critical", "warning"]
+    levels = [entry["level"] for entry in history_of(own.app)]
+    assert levels == ["warning", "critical"]
 
 
 # -- no address anywhere --------------------------------------------------------------------------------------------------------------
@@ -218,7 +224,7 @@ async def test_the_newest_alert_comes_first() -> None:
 
 def everything(monitor: LoopbackMonitor) -> str:
     """All a user or a scraper can see."""
-    documents = [status.status(monitor.app), status.accounts(monitor.app), _alerts(monitor.app)]
+    documents = [status.status(monitor.app), status.accounts(monitor.app), {"history": history_of(monitor.app)}]
     for document in documents:
         decoded(document)
     return "\n".join([*(orjson.dumps(document).decode() for document in documents), monitor.metrics(), monitor.terminal()])
@@ -238,7 +244,7 @@ async def test_no_address_is_shown_through_a_crash_with_liquidations() -> None:
         for _ in range(13):
             await monitor.run(4.0)
             assert_no_address(everything(monitor) + "\n".join(monitor.recorder.titles), monitor.app.settings)
-        assert any(n.rule.value == "liquidation_seen" for n in monitor.app.notifications), "the story had a liquidation"
+        assert any(n.rule.value == "liquidation_seen" for n in monitor.app.alarm.recent), "the story had a liquidation"
 
 
 async def test_an_address_in_a_venues_own_words_is_masked() -> None:

@@ -11,12 +11,14 @@ from rich.console import Console, RenderableType
 
 from connectors.events import FailureReason
 from connectors.simulator.hyperliquid_desk import demo_plans
+from monitor.alerts.announce import Desk, make_alert
 from monitor.alerts.policy import AlertPolicy, PolicyConfig
 from monitor.funding import PoolFunding
 from monitor.margin.result import Failure, Level, PoolResult
 from monitor.status import funding_of
 from monitor.terminal import BAR, AlertLines, bar, funding_text, percent, pool_table, short, show
 from tests.monitor.loopback import loopback
+from tests.monitor.own_app import OwnApplication
 from tests.monitor.test_status import POOL
 
 STALE = replace(
@@ -149,11 +151,11 @@ async def test_the_whole_table_fits_150_columns() -> None:
 
 def test_alert_lines_keep_the_last_ones() -> None:
     policy = AlertPolicy(PolicyConfig(hold_s=0.0))
-    lines = AlertLines(keep=2)
+    lines, desk = AlertLines(keep=2), Desk(OwnApplication().settings)
     assert "none so far" in text_of(lines.render())
     for step, ratio in enumerate((0.86, 0.91, 1.2)):
         for notification in policy.observe([replace(POOL, margin_ratio=ratio)], float(step)):
-            lines.add(f"{step}.0s", notification)
+            lines.add(f"{step}.0s", make_alert(notification, desk, 0.0))
     shown = text_of(lines.render())
     assert "WARNING 86%" not in shown
     assert "1.0s  CRITICAL 91% maker/main" in shown

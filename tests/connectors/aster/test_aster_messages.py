@@ -22,6 +22,7 @@ from connectors.aster.errors import TornRead
 from connectors.aster.messages import parse_account_update, parse_config_update, parse_margin_call, parse_order_update
 from connectors.aster.reference import Reference
 from connectors.errors import ProtocolError
+from connectors.events import LiquidationKind
 from connectors.fields import WrongShape
 from connectors.model import FuturesAsset, FuturesRead, MarginMode, Order, Position, PositionSide, ReportedAsset
 from tests.connectors.aster import aster_wire as wire
@@ -230,20 +231,40 @@ def test_stop_that_closes_all_has_no_size_and_its_trigger_for_a_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "sentence", "kind"),
     [
-        ({"c": "autoclose-1596107620040000020", "q": "0.5"}, "liquidation of 0.5 BTCUSDT"),
-        ({"c": "adl_autoclose", "q": "2"}, "ADL of 2 BTCUSDT"),
-        ({"c": "adl_autoclose", "q": "12345678.5"}, "ADL of 12345678.5 BTCUSDT"),
-        ({"x": "CALCULATED"}, "liquidation of 0.3 BTCUSDT"),
-        ({"o": "LIQUIDATION"}, "liquidation of 0.3 BTCUSDT"),
-        ({"X": "NEW_INSURANCE"}, "liquidation of 0.3 BTCUSDT"),
-        ({"X": "NEW_ADL"}, "ADL of 0.3 BTCUSDT"),
-        ({"c": "my-autoclose-1"}, ""),
+        ({"c": "autoclose-1596107620040000020", "q": "0.5"}, "liquidation of 0.5 BTCUSDT", LiquidationKind.LIQUIDATION),
+        ({"c": "adl_autoclose", "q": "2"}, "ADL of 2 BTCUSDT", LiquidationKind.ADL),
+        ({"c": "adl_autoclose", "q": "12345678.5"}, "ADL of 12345678.5 BTCUSDT", LiquidationKind.ADL),
+        ({"x": "CALCULATED"}, "liquidation of 0.3 BTCUSDT", LiquidationKind.LIQUIDATION),
+        ({"o": "LIQUIDATION"}, "liquidation of 0.3 BTCUSDT", LiquidationKind.LIQUIDATION),
+        ({"X": "NEW_INSURANCE"}, "liquidation of 0.3 BTCUSDT", LiquidationKind.BACKSTOP),
+        ({"c": "autoclose-1", "X": "NEW_INSURANCE"}, "liquidation of 0.3 BTCUSDT", LiquidationKind.BACKSTOP),
+        ({"X": "NEW_ADL"}, "ADL of 0.3 BTCUSDT", LiquidationKind.ADL),
+        ({"c": "my-autoclose-1"}, "", None),
     ],
 )
-def test_what_the_venue_does_for_the_account_is_a_sentence(fields: dict[str, Any], sentence: str) -> None:
-    assert parse_order_update(wire.order_update(**fields)).liquidation == sentence
+def test_what_the_venue_does_for_the_account_is_a_sentence(fields: dict[str, Any], sentence: str, kind: LiquidationKind | None) -> None:
+    update = parse_order_update(wire.order_update(**fields))
+    assert (update.liquidation, update.kind) == (sentence, kind)
+
+
+@pytest.mark.parametrize(
+    ("reason", "change", "transfers"),
+    [
+        ("DEPOSIT", "50.5", (("USDT", 50.5),)),
+        ("WITHDRAW", "-50.5", (("USDT", -50.5),)),
+        ("ASSET_TRANSFER", "1", (("USDT", 1.0),)),
+        ("DEPOSIT", "0", ()),
+        ("DEPOSIT", None, ()),
+        ("ORDER", "50.5", ()),
+        ("MARGIN_TRANSFER", "-3", ()),
+    ],
+)
+def test_money_from_outside_is_told_by_the_reason(reason: str, change: str | None, transfers: tuple[tuple[str, float], ...]) -> None:
+    row = {"a": "USDT", "wb": "100", "cw": "100", **({} if change is None else {"bc": change})}
+    frame = {"e": "ACCOUNT_UPDATE", "T": 1, "E": 2, "a": {"B": [row], "P": [], "m": reason}}
+    assert parse_account_update(frame, REFERENCE).transfers == transfers
 
 
 def test_margin_call_names_what_needs_margin() -> None:

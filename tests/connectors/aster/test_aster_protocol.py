@@ -20,7 +20,20 @@ from connectors.aster.protocol import READ_AFTER, MarketProtocol, UserProtocol
 from connectors.aster.signing import VenueClock
 from connectors.aster.state import Modes
 from connectors.clock import ManualClock
-from connectors.events import Event, FeedState, FeedStatus, FuturesSnapshot, Liquidation, MarginCall, MarkPrices, ParseError, Source
+from connectors.events import (
+    CashFlow,
+    CashFlowKind,
+    Event,
+    FeedState,
+    FeedStatus,
+    FuturesSnapshot,
+    Liquidation,
+    LiquidationKind,
+    MarginCall,
+    MarkPrices,
+    ParseError,
+    Source,
+)
 from connectors.model import FuturesAsset, FuturesRead, PositionSide
 from tests.connectors.aster import aster_wire as wire
 from tests.connectors.aster.aster_fake import MAKER, account_update, config_update, mark_row, pushed
@@ -262,6 +275,23 @@ def test_a_liquidation_is_told_once_an_order_and_asks_for_a_read(fields: dict[st
     assert Urgency.NOW in bench.asked
     assert bench.say(wire.order_update(**fields, x="TRADE", X="FILLED", z="2")) == []
     assert len(bench.say(wire.order_update(**fields, i=78))) == 1
+
+
+def test_a_position_that_the_insurance_fund_takes_over_is_told_after_its_liquidation() -> None:
+    bench = UserBench()
+    kinds = [only(bench.say(wire.order_update(c="autoclose-1", **more)), Liquidation).kind for more in ({}, {"X": "NEW_INSURANCE"})]
+    assert kinds == [LiquidationKind.LIQUIDATION, LiquidationKind.BACKSTOP]
+
+
+def test_a_transfer_is_told_once_before_the_balances() -> None:
+    bench = UserBench()
+    row = {"a": "USDT", "wb": "950", "cw": "950", "bc": "-50"}
+    frame = {"e": "ACCOUNT_UPDATE", "T": NOW + 5, "E": NOW + 5, "a": {"B": [row], "P": [], "m": "WITHDRAW"}}
+    flow, snapshot = bench.say(frame)
+    assert isinstance(flow, CashFlow)
+    assert (flow.kind, flow.asset, flow.amount, flow.section, flow.time_ms) == (CashFlowKind.TRANSFER, "USDT", -50.0, "USDT", NOW + 5)
+    assert isinstance(snapshot, FuturesSnapshot)
+    assert bench.say(frame) == [], "a second connection tells the same"
 
 
 def test_a_margin_call_is_told_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation
+from connectors.events import AccountChanged, CashFlow, CashFlowKind, Event, Fill, Liquidation, LiquidationKind
 from connectors.fields import WrongShape
 from connectors.hyperliquid.ledger import Context, Entry, Watched, parse_fill, parse_funding, parse_ledger_update, parse_liquidation_event
 from connectors.hyperliquid.memory import MOST_KEYS, LogMemory, Memory
@@ -54,6 +54,24 @@ def test_liquidation_is_of_the_account_it_names_whatever_the_case() -> None:
         event = _fill(dir=direction, liquidation=mark if user is None else {**mark, "liquidatedUser": user})
         assert isinstance(event, Fill)
         assert event.liquidation is own
+
+
+@pytest.mark.parametrize(
+    ("direction", "method", "user", "kind"),
+    [
+        ("Liquidated Cross Long", "market", wire.MAKER, LiquidationKind.LIQUIDATION),
+        ("Liquidated Cross Long", "backstop", wire.MAKER, LiquidationKind.BACKSTOP),
+        ("Open Long", "backstop", wire.STRANGER, None),
+        ("Auto-Deleveraging", "market", wire.STRANGER, LiquidationKind.ADL),
+        ("Auto-Deleveraging", None, None, LiquidationKind.ADL),
+        ("Close Long", None, None, None),
+    ],
+)
+def test_how_the_venue_acted_on_the_account(direction: str, method: str | None, user: str | None, kind: LiquidationKind | None) -> None:
+    mark = {} if method is None else {"liquidation": {"markPx": "1", "method": method, "liquidatedUser": user}}
+    event = _fill(dir=direction, **mark)
+    assert isinstance(event, Fill)
+    assert (event.liquidation_kind, event.liquidation) == (kind, kind is not None)
 
 
 @pytest.mark.parametrize("changes", [{"side": "X"}, {"sz": None}, {"px": "nan"}, {"time": "1"}, {"coin": 1}])

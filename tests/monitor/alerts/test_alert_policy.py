@@ -1,20 +1,26 @@
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from connectors.events import AccountFailure, FailureReason, Liquidation, MarginCall
-from monitor.alerts.policy import CLOSED, AlertPolicy, Change, Notification, PolicyConfig
+from connectors.events import FailureReason
+from monitor.alerts.incident import Change, Notification, Reading
+from monitor.alerts.policy import CLOSED, AlertPolicy, PolicyConfig
 from monitor.alerts.rules import Rule, Thresholds, data_problem, has_left, is_usable, level_of
-from monitor.margin.result import Failure, Level, PoolKind, PoolResult
+from monitor.alerts.scope import AlertScope
+from monitor.live.reading import PortfolioReading
+from monitor.margin.result import Failure, Level
 
-OK, WARNING, CRITICAL, LIQUIDATION = Level.OK, Level.WARNING, Level.CRITICAL, Level.LIQUIDATION
+OK, WARNING, CRITICAL, LIQUIDATION, BREACH = Level
 INF = float("inf")
-SCOPE = ("hyperliquid", "hl-main", "USDC")
+SCOPE = AlertScope.pool("hyperliquid", "hl-main", "USDC")
+
+
+def second(policy: AlertPolicy, readings: Sequence[Reading], now: float) -> list[Notification]:
+    """What the application does once a second."""
+    return policy.observe(readings, now) + policy.sweep(now)
 
 
 def brief(told: list[Notification]) -> list[tuple[Change, Level]]:
@@ -25,7 +31,7 @@ def run(policy: AlertPolicy, pools: Any, *steps: tuple[float, float | None]) -> 
     seen: list[tuple[float, Change, Level]] = []
     for now, ratio in steps:
         result = pools.failed() if ratio is None else pools(ratio)
-        seen += [(now, note.change, note.level) for note in policy.observe([result], now) if note.rule is Rule.LEVEL]
+        seen += [(now, note.change, note.level) for note in second(policy, [result], now) if note.rule is Rule.LEVEL]
     return seen
 
 
@@ -129,14 +135,14 @@ def test_repeats_by_level(pools: Any) -> None:
 
 def test_repeats_without_any_result(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig(repeat_s={WARNING: 5.0}))
-    policy.observe([pools(0.86)], 0)
-    assert brief(policy.observe([], 5)) == [(Change.REPEATED, WARNING)]
+    second(policy, [pools(0.86)], 0)
+    assert brief(second(policy, [], 5)) == [(Change.REPEATED, WARNING)]
 
 
 def test_own_thresholds_of_an_account(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig(thresholds_for={"small": Thresholds(0.5, 0.6)}))
-    told = policy.observe([pools(0.7), pools(0.7, account="small")], 0)
-    assert [(note.scope[1], note.level) for note in told] == [("small", CRITICAL)]
+    told = second(policy, [pools(0.7), pools(0.7, account="small")], 0)
+    assert [(note.scope.account, note.level) for note in told] == [("small", CRITICAL)]
 
 
 def test_a_burst_stays_separate_in_order(pools: Any) -> None:
@@ -147,19 +153,19 @@ def test_a_burst_stays_separate_in_order(pools: Any) -> None:
 @pytest.mark.parametrize("bad", ["failed", "stale", "silent"])
 def test_bad_data_freeze_a_firing_alert_and_alarm_after_the_hold(pools: Any, bad: str) -> None:
     policy = AlertPolicy(PolicyConfig())
-    policy.observe([pools(0.91)], 0)
+    second(policy, [pools(0.91)], 0)
     results = {"failed": [pools.failed()], "stale": [pools(0.1, stale=True)], "silent": []}[bad]
-    told = [(now, note) for now in range(1, 60) for note in policy.observe(results, float(now))]
+    told = [(now, note) for now in range(1, 60) for note in second(policy, results, float(now))]
     assert [(now, note.rule, note.change, note.level) for now, note in told] == [(10, Rule.DATA, Change.FIRED, CRITICAL)]
     assert {(state.rule, state.frozen) for state in policy.firing()} == {(Rule.LEVEL, True), (Rule.DATA, True)}
     # Good again: the level alert's hold starts only now, the data alert ends after its own.
-    told = [(now, note) for now in range(60, 70) for note in policy.observe([pools(0.1)], float(now))]
+    told = [(now, note) for now in range(60, 70) for note in second(policy, [pools(0.1)], float(now))]
     assert [(now, note.rule, note.change) for now, note in told] == [(65, Rule.LEVEL, Change.RESOLVED), (65, Rule.DATA, Change.RESOLVED)]
 
 
 def test_data_alert_of_a_quiet_pool_is_a_warning_first(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig())
-    told = [(now, note) for now in range(0, 100) for note in policy.observe([pools.failed()], float(now))]
+    told = [(now, note) for now in range(0, 100) for note in second(policy, [pools.failed()], float(now))]
     assert [(now, note.change, note.level) for now, note in told] == [(10, Change.FIRED, WARNING), (60, Change.ESCALATED, CRITICAL)]
     assert told[0][1].detail == "STALE_ACCOUNT: no account frame for 25 s"
 
@@ -167,39 +173,39 @@ def test_data_alert_of_a_quiet_pool_is_a_warning_first(pools: Any) -> None:
 def test_an_outage_does_not_become_less_serious_by_a_glimpse(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig())
     for now in range(70):
-        policy.observe([pools.failed()], float(now))
-    policy.observe([pools(0.1)], 70)
-    assert [note for now in range(71, 120) for note in policy.observe([pools.failed()], float(now))] == []
+        second(policy, [pools.failed()], float(now))
+    second(policy, [pools(0.1)], 70)
+    assert [note for now in range(71, 120) for note in second(policy, [pools.failed()], float(now))] == []
     assert [(state.rule, state.level) for state in policy.firing()] == [(Rule.DATA, CRITICAL)]
 
 
 def test_flapping_data_do_not_end_a_data_alert(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig())
     for now in range(12):
-        policy.observe([pools.failed()], float(now))
-    told = [note for now in range(12, 60) for note in policy.observe([pools(0.1) if now % 4 else pools.failed()], float(now))]
+        second(policy, [pools.failed()], float(now))
+    told = [note for now in range(12, 60) for note in second(policy, [pools(0.1) if now % 4 else pools.failed()], float(now))]
     assert brief(told) == []
     assert [state.rule for state in policy.firing()] == [Rule.DATA]
 
 
 def test_short_gaps_make_no_noise(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig())
-    assert [note for now in range(60) for note in policy.observe([pools.failed() if now % 10 else pools(0.1)], float(now))] == []
+    assert [note for now in range(60) for note in second(policy, [pools.failed() if now % 10 else pools(0.1)], float(now))] == []
 
 
 def test_a_stale_number_may_raise_but_not_lower(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig(hold_s=0))
-    assert brief(policy.observe([pools(0.86, stale=True)], 0)) == [(Change.FIRED, WARNING)]
-    assert brief(policy.observe([pools(0.95, stale=True)], 1)) == [(Change.ESCALATED, CRITICAL)]
-    assert policy.observe([pools(0.1, stale=True)], 2) == []
-    assert brief(policy.observe([pools(0.1)], 3)) == [(Change.RESOLVED, OK)]
+    assert brief(second(policy, [pools(0.86, stale=True)], 0)) == [(Change.FIRED, WARNING)]
+    assert brief(second(policy, [pools(0.95, stale=True)], 1)) == [(Change.ESCALATED, CRITICAL)]
+    assert second(policy, [pools(0.1, stale=True)], 2) == []
+    assert brief(second(policy, [pools(0.1)], 3)) == [(Change.RESOLVED, OK)]
 
 
 def test_a_pool_ends_only_by_gone(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig())
-    policy.observe([pools(0.95, reconciled=False)], 0)
+    second(policy, [pools(0.95)], 0)
     for now in range(1, 100):
-        policy.observe([], float(now))
+        second(policy, [], float(now))
     assert {state.rule for state in policy.firing()} == {Rule.LEVEL, Rule.DATA}
     told = policy.gone(SCOPE, 100)
     assert [(note.rule, note.change, note.previous) for note in told] == [
@@ -208,106 +214,67 @@ def test_a_pool_ends_only_by_gone(pools: Any) -> None:
     ]
     assert {note.detail for note in told} == {CLOSED}
     assert policy.firing() == []
-    assert policy.observe([], 1000) == []
+    assert second(policy, [], 1000) == []
     assert policy.gone(SCOPE, 1001) == []
-
-
-def test_unreconciled_after_its_hold_and_back(pools: Any) -> None:
-    policy = AlertPolicy(PolicyConfig())
-    told = [(now, note) for now in range(0, 20) for note in policy.observe([pools(0.1, reconciled=False)], float(now))]
-    assert [(now, note.rule, note.change, note.level) for now, note in told] == [(15, Rule.UNRECONCILED, Change.FIRED, WARNING)]
-    for silent in (pools(0.1), pools.failed(reconciled=True), pools(0.1, stale=True, reconciled=True)):
-        assert policy.observe([silent], 20) == []
-    told = [(now, note) for now in range(21, 30) for note in policy.observe([pools(0.1, reconciled=True)], float(now))]
-    assert [(now, note.change) for now, note in told] == [(26, Change.RESOLVED)]
-
-
-def test_a_short_difference_is_not_told(pools: Any) -> None:
-    policy = AlertPolicy(PolicyConfig())
-    assert [n for now in range(100) for n in policy.observe([pools(0.1, reconciled=now % 14 == 0)], float(now))] == []
-
-
-def test_liquidation_is_told_at_once_and_a_series_is_thinned() -> None:
-    policy = AlertPolicy(PolicyConfig())
-
-    def event(detail: str) -> Liquidation:
-        return Liquidation("hyperliquid", "hl-main", 0, 0, detail)
-
-    assert brief(policy.seen(event("BTC 1"), 0)) == [(Change.FIRED, LIQUIDATION)]
-    assert policy.seen(event("BTC 2"), 1) == []
-    assert policy.seen(event("BTC 3"), 2) == []
-    assert policy.observe([], 9.9) == []
-    (told,) = policy.observe([], 10)
-    assert (told.change, told.detail) == (Change.WORSENED, "BTC 3 (event 3)")
-    assert brief(policy.seen(event("BTC 4"), 30)) == [(Change.WORSENED, LIQUIDATION)]
-    assert policy.observe([], 929) == []
-    (told,) = policy.observe([], 930)
-    assert (told.change, told.severity) == (Change.RESOLVED, LIQUIDATION)
-
-
-def test_a_margin_call_is_a_warning_of_its_own_beside_a_liquidation() -> None:
-    policy = AlertPolicy(PolicyConfig())
-    call = MarginCall("aster", "as-main", 0, 0, "BTCUSDT needs 12,000 USDT")
-    assert brief(policy.seen(call, 0)) == [(Change.FIRED, WARNING)]
-    assert brief(policy.seen(Liquidation("aster", "as-main", 0, 0, "0.5 BTCUSDT"), 1)) == [(Change.FIRED, LIQUIDATION)]
-    assert policy.seen(call, 2) == []
-    assert [told.rule for told in policy.observe([], 12)] == [Rule.MARGIN_CALL]
-    assert {state.rule for state in policy.firing()} == {Rule.MARGIN_CALL, Rule.LIQUIDATION_SEEN}
-    assert {told.change for told in policy.observe([], 920)} == {Change.RESOLVED}
-    assert policy.firing() == []
-
-
-def test_account_failure_is_loud_until_recovered() -> None:
-    policy = AlertPolicy(PolicyConfig())
-
-    def event(reason: FailureReason) -> AccountFailure:
-        return AccountFailure("hyperliquid", "hl-main", 0, reason, "use the master account")
-
-    assert brief(policy.account_failure(event(FailureReason.AGENT_ADDRESS), 0)) == [(Change.FIRED, CRITICAL)]
-    assert policy.account_failure(event(FailureReason.AGENT_ADDRESS), 1) == []
-    assert brief(policy.account_failure(event(FailureReason.MISSING_ACCOUNT), 2)) == [(Change.WORSENED, CRITICAL)]
-    assert brief(policy.observe([], 902)) == [(Change.REPEATED, CRITICAL)]
-    assert brief(policy.account_recovered("hyperliquid", "hl-main", 903)) == [(Change.RESOLVED, OK)]
-    assert policy.account_recovered("hyperliquid", "hl-main", 904) == []
 
 
 def test_firing_lists_the_worst_first(pools: Any) -> None:
     policy = AlertPolicy(PolicyConfig())
-    policy.observe([pools(0.86, pool="b"), pools(0.86, pool="a"), pools(1.5, pool="c")], 7.0)
+    second(policy, [pools(0.86, pool="b"), pools(0.86, pool="a"), pools(1.5, pool="c")], 7.0)
     states = policy.firing()
-    assert [state.scope[2] for state in states] == ["c", "a", "b"]
-    assert (states[0].opened_s, states[0].ratio_at_crossing, states[0].notifications, states[0].frozen) == (7.0, 1.5, 1, False)
+    assert [state.scope.name for state in states] == ["c", "a", "b"]
+    assert (states[0].opened_s, states[0].ratio_at_crossing, states[0].sequence, states[0].frozen) == (7.0, 1.5, 1, False)
 
 
-RATIOS = st.one_of(st.floats(0, 1.5), st.sampled_from([0.83, 0.85, 0.88, 0.9, 1.0, INF]), st.none())
-STEPS = st.lists(st.tuples(RATIOS, st.booleans(), st.sampled_from([0.1, 1.0, 4.0, 20.0])), max_size=60)
+def test_the_top_of_a_portfolio_is_breach() -> None:
+    config = PolicyConfig(thresholds_for={"": Thresholds(0.1, 0.2)}, portfolio_thresholds={"desk": Thresholds(0.7, 0.8)}, hold_s=0)
+    policy = AlertPolicy(config)
+
+    def reading(ratio: float, portfolio: str = "desk") -> PortfolioReading:
+        return PortfolioReading(portfolio, ("hl-main",), "uta", ratio)
+
+    (told,) = policy.observe([reading(1.2)], 0)
+    assert (told.key, told.level, told.thresholds) == ("portfolio/desk/margin_level", BREACH, Thresholds(0.7, 0.8))
+    assert brief(policy.observe([reading(0.75)], 1)) == [(Change.DEESCALATED, WARNING)]
+    assert brief(policy.observe([reading(1.0)], 2)) == [(Change.ESCALATED, BREACH)]
+    assert policy.observe([reading(0.75, "other")], 2) == []
+    assert [note for note in policy.sweep(301) if note.rule is Rule.LEVEL] == []
+    assert [note.level for note in policy.sweep(302) if note.rule is Rule.LEVEL] == [BREACH]
 
 
-@settings(max_examples=300, deadline=None)
-@given(STEPS)
-def test_never_healthier_than_the_data_allow(steps: list[tuple[float | None, bool, float]]) -> None:
-    policy, now = AlertPolicy(PolicyConfig()), 0.0
-    state, last_good = OK, 0.0
-    for ratio, stale, wait in steps:
-        now += wait
-        failures = () if ratio is not None else (Failure(FailureReason.MISSING_MARK, "BTC"),)
-        result = PoolResult("v", "a", "p", PoolKind.HYPERLIQUID_CROSS, "unified", "USDC", OK, ratio, None, 1.0, 1.0, 1.0, 0.0)
-        result = dataclasses.replace(result, stale=stale, failures=failures)
-        told = policy.observe([result], now)
-        assert len({note.key for note in told}) == len(told)
-        for note in told:
-            if note.rule is Rule.LEVEL:
-                assert note.previous == state or note.change in (Change.REPEATED, Change.WORSENED)
-                if note.level < state:
-                    assert not stale
-                    assert ratio is not None
-                    assert ratio < Thresholds().of(state) - 0.02
-                state = note.level
-        if ratio is not None:
-            assert state >= level_of(ratio, Thresholds())
-        usable = ratio is not None and not stale
-        last_good = now if usable or last_good == 0.0 else last_good
-        firing = {alert.rule: alert.level for alert in policy.firing()}
-        assert firing.get(Rule.LEVEL, OK) == state
-        if now - last_good >= 10:
-            assert Rule.DATA in firing
+def test_a_portfolio_has_a_data_alert_of_its_own() -> None:
+    policy = AlertPolicy(PolicyConfig())
+    failed = PortfolioReading("desk", (), "uta", None, failures=(Failure(FailureReason.MISSING_MARK, "BTC"),))
+    told = [(now, note) for now in range(20) for note in second(policy, [failed], float(now))]
+    assert [(now, note.key, note.detail) for now, note in told] == [(10, "portfolio/desk/data", "MISSING_MARK: BTC")]
+
+
+def test_a_notification_says_all(pools: Any) -> None:
+    policy = AlertPolicy(PolicyConfig())
+    second(policy, [pools(0.91)], 1)
+    stale = pools(None, stale=True, last_margin_ratio=0.97)
+    (told,) = second(policy, [stale], 2)
+    assert (told.key, told.number, told.sequence) == ("hyperliquid/hl-main/USDC/margin_level", 1, 2)
+    assert (told.change, told.level, told.previous, told.now_s, told.opened_s) == (Change.WORSENED, CRITICAL, CRITICAL, 2, 1)
+    assert (told.ratio, told.ratio_before, told.ratio_at_crossing, told.frozen) == (0.97, 0.91, 0.91, True)
+    assert told.result is stale
+
+
+def test_the_ratio_at_the_crossing_is_that_of_the_level(pools: Any) -> None:
+    policy = AlertPolicy(PolicyConfig())
+    told = [policy.observe([pools(ratio)], now)[0] for now, ratio in enumerate((0.86, 0.93, 1.1))]
+    assert [note.ratio_at_crossing for note in told] == [0.86, 0.93, 1.1]
+
+
+def test_an_observation_looks_at_its_readings_alone(pools: Any) -> None:
+    policy = AlertPolicy(PolicyConfig(repeat_s={WARNING: 5.0}))
+    second(policy, [pools(0.86, pool="a"), pools(0.1, pool="b")], 0)
+    assert policy.observe([pools(0.1, pool="c")], 100) == []
+    assert {note.key.split("/", 2)[2] for note in policy.sweep(100)} == {"a/margin_level", "a/data", "b/data"}
+
+
+def test_numbers_rise_over_all_incidents(pools: Any) -> None:
+    policy = AlertPolicy(PolicyConfig(hold_s=0), last_number=41)
+    told = policy.observe([pools(0.9, pool="a"), pools(0.9, pool="b")], 0)
+    told += policy.observe([pools(0.1, pool="a")], 1) + policy.observe([pools(0.9, pool="a")], 2)
+    assert [(note.scope.name, note.number, note.sequence) for note in told] == [("a", 42, 1), ("b", 43, 1), ("a", 42, 2), ("a", 44, 1)]

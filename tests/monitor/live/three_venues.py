@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from connectors.clock import ManualClock
 from kernels._jit import permit_compilation
 from kernels.warmup import warm_up_portfolio
+from monitor.alerts.dispatcher import LineSettings
 from monitor.app import Application
 from monitor.demo import Venues, demo_settings
 from monitor.live.books import PortfolioFigures
@@ -32,7 +33,9 @@ class ThreeVenues:
         await self.venues.start()
         settings = demo_settings(self.venues, self._scenario, 0)
         self.transports = Transports.real()
-        self.app = Application(settings, connector_factory(settings, self.transports, self.clock), [self.recorder], self.clock)
+        self.app = Application(
+            settings, connector_factory(settings, self.transports, self.clock), [LineSettings(self.recorder)], self.clock
+        )
         await self.app.start()
 
     async def stop(self) -> None:

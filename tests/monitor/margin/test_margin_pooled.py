@@ -347,7 +347,7 @@ def test_debt_against_collateral_alone_has_a_distance_and_needs_a_living_price()
     made = portfolio(net=-50_000.0, short=0.0)
     pool = made.pool("portfolio")
     assert pool.positions == 0
-    made.engine.distance_job(made.now_ns)()
+    made.engine.take_distances(made.engine.distance_job(made.now_ns)())
     pool = made.pool("portfolio")
     # requirement 50,000 + 20; liquidated where it is 95 % of what 1,000 HYPE count for (82.5 %)
     assert pool.worst_instrument == name("HYPE")

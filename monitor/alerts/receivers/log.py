@@ -13,10 +13,9 @@ _log = logging.getLogger("marginwatch.alerts")
 
 @dataclass(frozen=True, slots=True)
 class LogReceiver:
-    """Logs title and details: CRITICAL for critical and liquidation, WARNING for warning, INFO when all of it is resolved."""
+    """Logs title and details: CRITICAL for critical and above, WARNING for warning, INFO when all of it is resolved."""
 
     name: str
-    min_level: Level = Level.WARNING
 
     async def send(self, message: Message) -> Delivery:
         """Log it; always delivered."""

@@ -1,0 +1,68 @@
+"""From what the policy says to what leaves the program: a notification becomes an alert, complete and plain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from config.settings import Settings
+from monitor.alerts.alert import Alert
+from monitor.alerts.figures import figures_of
+from monitor.alerts.incident import Notification
+from monitor.alerts.scope import AlertScope, ScopeKind
+from monitor.alerts.text import clean, render
+
+
+class Desk:
+    """What alerts tell beside the notification: tags of accounts and portfolios, and where the page is."""
+
+    def __init__(self, settings: Settings, link: str | None = None) -> None:
+        """`link` is the base of the page, empty for none; None takes that of the settings."""
+        self.link = settings.link if link is None else link
+        self.account_tags: Mapping[str, tuple[str, ...]] = {account.id: tuple(account.tags) for account in settings.accounts}
+        self.portfolio_tags: Mapping[str, tuple[str, ...]] = {
+            portfolio.id: tuple(dict.fromkeys(tag for account in portfolio.accounts for tag in self.account_tags[account]))
+            for portfolio in settings.portfolios
+        }
+
+    def tags(self, scope: AlertScope) -> tuple[str, ...]:
+        """Tags of the scope's account, or of all accounts of its portfolio; none for what belongs to no account."""
+        if scope.kind is ScopeKind.PORTFOLIO:
+            return self.portfolio_tags.get(scope.name, ())
+        return self.account_tags.get(scope.account, ())
+
+    def link_to(self, key: str) -> str:
+        """Where the page shows an alert: `<base>/#alert=<key>`; empty without a page."""
+        return f"{self.link.rstrip('/')}/#alert={quote(key, safe='')}" if self.link else ""
+
+
+def make_alert(notification: Notification, desk: Desk, epoch_ms: float) -> Alert:
+    """The alert; `epoch_ms` is the wall clock (Unix ms) at the monotonic zero that the notification's times count from."""
+    link = desk.link_to(notification.key)
+    text = render(notification, link)
+    return Alert(
+        key=notification.key,
+        number=notification.number,
+        sequence=notification.sequence,
+        rule=notification.rule,
+        change=notification.change,
+        level=notification.level,
+        previous=notification.previous,
+        scope=notification.scope,
+        title=text.title,
+        details=text.details,
+        time_ms=_wall_ms(notification.now_s, epoch_ms),
+        opened_ms=_wall_ms(notification.opened_s, epoch_ms),
+        subject=clean(notification.subject),
+        detail=clean(notification.detail),
+        tags=desk.tags(notification.scope),
+        frozen=notification.frozen,
+        ratio=notification.ratio,
+        ratio_at_crossing=notification.ratio_at_crossing,
+        figures=figures_of(notification.result),
+        link=link,
+    )
+
+
+def _wall_ms(monotonic_s: float, epoch_ms: float) -> int:
+    return round(epoch_ms + monotonic_s * 1000.0)

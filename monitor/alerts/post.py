@@ -1,0 +1,132 @@
+"""The words of the dispatcher and its lines: what they are told, what they tell, and what they take from the world."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connectors.clock import Clock, SystemClock
+from monitor.alerts.alert import Alert
+from monitor.alerts.message import Receiver
+from monitor.alerts.outbox import Batch, Outcome
+from monitor.alerts.parcel import Item
+from monitor.alerts.routing import Route
+from monitor.alerts.silences import Silence
+
+_log = logging.getLogger("marginwatch.dispatcher")
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """A receiver and what it is for. `escalate_to`: who gets what it does not take in time; None: the next in order.
+
+    `is_log`: it is no person's; it counts as nobody where an alert needs somebody, and what it does not take goes nowhere else.
+    """
+
+    receiver: Receiver
+    route: Route = field(default_factory=Route)
+    escalate_to: str | None = None
+    is_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherConfig:
+    """Queue length in alerts, times in seconds. Pause after failure n: min(longest, first * 2**(n-1)), half of it random.
+
+    `deadline_s`: so long a receiver has, then the next one gets it. `fatal_retry_s`: pause after a failure that only a change of
+    configuration mends. `problem_after_s`: so long a receiver may fail before it is an alert itself. `write_limit_s`: what an outbox
+    that does not keep its own limit is given.
+    """
+
+    queue_size: int = 256
+    group_s: float = 1.0
+    deadline_s: float = 300.0
+    first_retry_s: float = 1.0
+    longest_retry_s: float = 15.0
+    fatal_retry_s: float = 60.0
+    send_limit_s: float = 30.0
+    problem_after_s: float = 60.0
+    write_limit_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverStatistics:
+    """Counts since the start, in alerts unless said otherwise.
+
+    `waiting` includes what is being sent; `peak` is its highest; `attempts_failed` and `messages` count sendings; `failing` is the
+    number of failures since the last success. `escalated`: passed on to the next receiver; `silenced`: not sent because of a silence;
+    `failed`: given up, with nobody left.
+    """
+
+    name: str
+    waiting: int
+    peak: int
+    delivered: int
+    messages: int
+    dropped: int
+    failed: int
+    attempts_failed: int
+    failing: int
+    last_error: str
+    escalated: int
+    silenced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What the dispatcher takes from the world: a clock, and a number in [0, 1)."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    chance: Callable[[], float] = random.random
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self.clock.monotonic_ns() / 1e9
+
+
+class Ledger(Protocol):
+    """What the dispatcher needs of an outbox (`monitor.alerts.outbox.Outbox` is one)."""
+
+    @property
+    def problem(self) -> str:
+        """Why writing fails now; empty while it works."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether there is a file that the next process reads."""
+
+    async def write(self, batch: Batch) -> bool:
+        """Durable on return, or False."""
+
+    def settle(
+        self, ids: Sequence[str], receiver: str, outcome: Outcome, now_ms: int, reason: str = "", handles: Mapping[str, str] | None = None
+    ) -> None:
+        """Note what became of alerts at a receiver."""
+
+    def tried(self, ids: Sequence[str], receiver: str, reason: str) -> None:
+        """Note a failed attempt."""
+
+    def reassign(self, alerts: Sequence[Alert], receiver: str, deadline_ms: int) -> None:
+        """Note that another receiver is to get these now."""
+
+    def keep_silence(self, silence: Silence) -> None:
+        """Keep a silence."""
+
+
+class PassOn(Protocol):
+    """The dispatcher, as a line sees it."""
+
+    def __call__(self, of: str, items: Sequence[Item], reason: str) -> bool:
+        """Give the first item, and what else waits of its incident, to the next receiver. False: nobody is left."""
+
+
+def guarded(call: Callable[..., None], *arguments: object) -> None:
+    """A note for the outbox: whatever is wrong with it, the pager goes on."""
+    try:
+        call(*arguments)
+    except Exception as error:
+        _log.error("alerts: the outbox failed inside (%s)", type(error).__name__)

@@ -1,0 +1,115 @@
+"""What the alarm looks at besides ratios: one door to the rules of this package.
+
+    watch.note(event, now_ns)           every event, before the book takes it
+    watch.after(now_ns)                 after the evaluation that followed
+    watch.occurrences()                 what happened since they were last taken
+    watch.conditions(results, ...)      all that is so, once a second
+    watch.maintenance(now_ms)           venues in maintenance, with the reason
+
+Rules keep what they must remember: where a figure went beyond a limit, samples of a minute, since when a feed is bad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from config.settings import Settings
+from connectors.events import BorrowReserves, CashFlow, Event, Fill, Instruments, Liquidation, MarginCall, VenueStatus
+from monitor.alerts.incident import Condition, Occurrence
+from monitor.book import Book
+from monitor.engine import Engine
+from monitor.live.portfolios import LivePortfolios
+from monitor.margin.result import PoolResult
+from monitor.resolvers.provenance import Provenance
+from monitor.watch.accounts import ModeChanges, account_conditions
+from monitor.watch.changes import ChangeWatch
+from monitor.watch.feeds import FeedWatch
+from monitor.watch.limits import WatchLimits
+from monitor.watch.maintenance import in_maintenance
+from monitor.watch.market import ClockWatch, DepegWatch
+from monitor.watch.pools import PoolWatch
+from monitor.watch.portfolios import NetDeltaWatch
+from monitor.watch.seen import SeenWatch
+from monitor.watch.views import account_views
+
+
+class Watch:
+    """Every rule besides the levels, over one application's state. On the event loop only; computes nothing on a mark."""
+
+    def __init__(self, settings: Settings, book: Book, engine: Engine, portfolios: LivePortfolios) -> None:
+        self.limits = WatchLimits.from_settings(settings)
+        self._book = book
+        self._engine = engine
+        venues = list(dict.fromkeys(account.venue for account in settings.accounts))
+        self._venues = venues
+        self._pools = PoolWatch(self.limits, book)
+        self._modes = ModeChanges()
+        self._depegs = DepegWatch(self.limits, portfolios)
+        self._clocks = ClockWatch(self.limits)
+        self._feeds = FeedWatch(self.limits, venues)
+        self._deltas = NetDeltaWatch(self.limits, portfolios)
+        self._seen = SeenWatch()
+        self._changes = ChangeWatch(self.limits, book, engine, partial(_size_usd, portfolios))
+        self._occurrences: list[Occurrence] = []
+        self._now_ns = 0
+        self._notes: dict[type, Callable[[Any, int], None]] = {
+            Liquidation: lambda event, now_ns: self._occurrences.append(self._seen.liquidation(event)),
+            MarginCall: lambda event, now_ns: self._occurrences.append(self._seen.margin_call(event)),
+            Fill: self._note_fill,
+            CashFlow: lambda event, now_ns: self._changes.note_flow(event),
+            Instruments: lambda event, now_ns: self._changes.note_instruments(event),
+            BorrowReserves: lambda event, now_ns: self._changes.note_reserves(event),
+            VenueStatus: self._clocks.note,
+        }
+
+    def note(self, event: Event, now_ns: int) -> None:
+        """Look at an event before the book takes it."""
+        handler = self._notes.get(type(event))
+        if handler is not None:
+            handler(event, now_ns)
+
+    def after(self, now_ns: int) -> None:
+        """Finish what needed the margins of before and after the evaluation that just was."""
+        self._occurrences += self._changes.finish()
+
+    def occurrences(self) -> list[Occurrence]:
+        """What happened since the last call, in order."""
+        found, self._occurrences = self._occurrences, []
+        return found
+
+    def conditions(self, results: Sequence[PoolResult], now_ns: int, now_ms: int) -> list[Condition]:
+        """Everything that is so now; `results` are all pools as just evaluated. To be called once a second."""
+        self._now_ns, self._changes.now_ms = now_ns, now_ms
+        if self._seen.started_ms is None:
+            self._seen.started_ms = now_ms
+        views = account_views(self._book, self._engine.arrays, results)
+        self._occurrences += self._modes.occurrences(views)
+        return [
+            *self._pools.conditions(results, now_ns),
+            *account_conditions(views, self._book, self.limits, now_ms),
+            *self._depegs.conditions(views, self._book),
+            *self._clocks.conditions(self._venues, now_ns, now_ms),
+            *self._feeds.conditions(self._book.freshness, now_ns),
+            *self._deltas.conditions(),
+        ]
+
+    def maintenance(self, now_ms: int) -> dict[str, str]:
+        """Venues in maintenance at `now_ms` (Unix), with the reason."""
+        return in_maintenance(self.limits.windows, self._book, self._now_ns, now_ms)
+
+    def clock_offsets(self, now_ns: int, now_ms: int) -> dict[str, float]:
+        """By venue: its clock less ours, seconds, where it told it within ten minutes."""
+        return self._clocks.offsets(now_ns, now_ms)
+
+    def _note_fill(self, event: Fill, now_ns: int) -> None:
+        seen = self._seen.fill(event)
+        if seen is not None:
+            self._occurrences.append(seen)
+
+
+def _size_usd(portfolios: LivePortfolios, asset: str) -> float:
+    price = portfolios.price(asset)
+    # only to tell a large transfer from a small one: no venue may price the coin that the account is margined in
+    return 1.0 if price.provenance is Provenance.MISSING and portfolios.is_stable(asset) else price.value
