@@ -282,7 +282,7 @@ class Application:
             results = self.engine.results(now_ns)
             self.alarm.every_second(results, now_ns)
             self._note(results, now_ns)
-            await self._workers.run("distances", self.engine.distance_job(now_ns))
+            self.engine.take_distances(await self._workers.run("distances", self.engine.distance_job(now_ns)))
             await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))
 
     async def _watch_portfolios(self) -> None:
@@ -305,6 +305,9 @@ class Application:
 
     async def _view(self, portfolio: PortfolioSettings) -> PortfolioView:
         failures = self.portfolios.failures_of(portfolio.accounts)
+        if not failures and not self._workers.wants("view"):
+            await self._workers.run("view", lambda: None)
+            return PortfolioView(portfolio.id, self.portfolios.as_of_ms)
         document = None if failures else snapshot_document(self.portfolios, self.engine, portfolio.id)
         as_of_ms = self.portfolios.as_of_ms
         if document is None:

@@ -192,21 +192,21 @@ def explain(path: Path, sets: tuple[str, ...], portfolio: str | None, coins: tup
 @click.option("--duration", type=click.FloatRange(min=30.0), default=90.0, show_default=True, help="Length of the story in seconds.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9876, show_default=True, help="Port of the API; 0 takes a free one.")
 @click.option("--no-terminal", is_flag=True, help="Print lines instead of a live table.")
-def demo(scenario: str, duration: float, port: int, no_terminal: bool) -> None:
+@click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="Record everything into this directory; see `replay`.")
+def demo(scenario: str, duration: float, port: int, no_terminal: bool, record: Path | None) -> None:
     """Show the monitor at work against a simulated venue on this machine."""
-    import asyncio
-
     from rich.console import Console
 
     from monitor.background import leave
     from monitor.demo import Demo
+    from monitor.launch import run_on_loop
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)
-    story = Demo(scenario, duration, port, terminal=console.is_terminal and not no_terminal, console=console)
+    story = Demo(scenario, duration, port, terminal=console.is_terminal and not no_terminal, console=console, record=record)
     try:
-        leave(asyncio.run(story.run()))
+        leave(run_on_loop(story.run(), counted=record is not None))
     except KeyboardInterrupt:
         leave(130)
     except OSError as error:

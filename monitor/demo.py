@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -15,7 +16,6 @@ from rich.live import Live
 
 from config import DEMO, load
 from config.settings import Settings
-from connectors.clock import SystemClock
 from connectors.simulator.aster import ALIASES, AsterServer, aster_demo, credentials
 from connectors.simulator.deribit import ALIASES as DERIBIT_ALIASES
 from connectors.simulator.deribit import DeribitServer, deribit_demo
@@ -23,19 +23,20 @@ from connectors.simulator.deribit import credentials as deribit_credentials
 from connectors.simulator.hyperliquid import HyperliquidServer, demo_desk
 from connectors.simulator.hyperliquid_desk import demo_plans, pair_plan
 from monitor.alerts.alert import Alert
-from monitor.alerts.build import build_lines
 from monitor.alerts.incident import Change
 from monitor.alerts.receivers.http import HttpPoster
 from monitor.alerts.rules import Rule
 from monitor.app import Application
+from monitor.launch import build_application, build_recorder
 from monitor.live.table import portfolio_line
 from monitor.margin.result import Level, PoolResult
 from monitor.screen import screen
 from monitor.terminal import AlertLines, alert_line, percent
-from monitor.venues import Transports, connector_factory
+from monitor.venues import Transports
 from monitor.web.server import ENDPOINTS, ApiServer
 
 TICK_S = 0.1
+RECORD_LIMIT_GB = 2.0
 CONTEXTS_S = 0.2
 """The venue tells marks about once a second; a story of hours told in a minute needs them faster."""
 SHORTEST_S = 30.0
@@ -129,12 +130,16 @@ def _key_name(alias: str) -> str:
 
 
 class Demo:
-    """One run. `duration` is the length of the story in seconds (at least 30); `port` 0 takes a free one."""
+    """One run. `duration` is the length of the story in seconds (at least 30), `record` a directory for the flight recorder.
 
-    def __init__(self, scenario: str, duration: float, port: int, *, terminal: bool, console: Console) -> None:
+    `port` 0 takes a free one.
+    """
+
+    def __init__(self, scenario: str, duration: float, port: int, *, terminal: bool, console: Console, record: Path | None = None) -> None:
         self.scenario = scenario
         self.duration = max(SHORTEST_S, duration)
         self.port = port
+        self.record = record
         self.terminal = terminal
         self.console = console
         self.story = Story()
@@ -150,7 +155,8 @@ class Demo:
         await venues.start()
         settings = demo_settings(venues, self.scenario, self.port)
         transports, poster = Transports.real(), HttpPoster()
-        app = Application(settings, connector_factory(settings, transports, clock := SystemClock()), build_lines(settings, poster), clock)
+        recorder = build_recorder(self.record, settings, RECORD_LIMIT_GB)
+        app = build_application(settings, transports, poster, recorder)
         api = ApiServer(app, settings.monitor.host, settings.monitor.port)
         try:
             await api.start()
@@ -161,6 +167,8 @@ class Demo:
             await self._tell(app, api, venues)
             ended, picture = app.results(), screen(app, "how it ended")
         finally:
+            if recorder is not None:
+                recorder.close()
             await app.stop()
             await api.stop()
             await venues.stop()

@@ -16,15 +16,14 @@ from rich.console import Console
 from rich.live import Live
 
 from config.settings import Settings
-from connectors.clock import SystemClock
 from monitor.alerts.alert import Alert
-from monitor.alerts.build import build_heartbeat, build_lines
-from monitor.alerts.outbox import Outbox
 from monitor.alerts.receivers.http import HttpPoster
 from monitor.app import Application
+from monitor.launch import build_application, build_recorder, run_on_loop
+from monitor.recording.recorder import Recorder
 from monitor.screen import screen
 from monitor.terminal import AlertLines
-from monitor.venues import Transports, connector_factory
+from monitor.venues import Transports
 from monitor.web.server import ApiServer
 
 _log = logging.getLogger("marginwatch")
@@ -34,15 +33,18 @@ REDRAW_S = 0.25
 
 def run_monitor(settings: Settings, *, terminal: bool, record: Path | None = None, record_limit_gb: float = 2.0) -> int:
     """Run until SIGTERM or SIGINT: 0 after a clean stop, 1 when the program failed, 2 when the address is taken."""
-    if record is not None:
-        raise NotImplementedError(f"recording into {record}, at most {record_limit_gb:g} GB")
     logging.basicConfig(
         level=settings.monitor.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    return asyncio.run(_run(settings, terminal))
+    recorder = build_recorder(record, settings, record_limit_gb)
+    try:
+        return run_on_loop(_run(settings, terminal, recorder), counted=recorder is not None)
+    finally:
+        if recorder is not None:
+            recorder.close()
 
 
-async def _run(settings: Settings, terminal: bool) -> int:
+async def _run(settings: Settings, terminal: bool, recorder: Recorder | None) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -54,16 +56,8 @@ async def _run(settings: Settings, terminal: bool) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    clock, transports, poster = SystemClock(), Transports.real(), HttpPoster()
-    alerts = settings.alerts
-    app = Application(
-        settings,
-        connector_factory(settings, transports, clock),
-        build_lines(settings, poster),
-        clock,
-        outbox=Outbox(settings.outbox_path, limit_s=alerts.outbox_limit_s, keep_days=alerts.keep_days),
-        heartbeat=build_heartbeat(settings, poster, clock),
-    )
+    transports, poster = Transports.real(), HttpPoster()
+    app = build_application(settings, transports, poster, recorder)
     token = settings.monitor.token.reveal() if settings.monitor.token else None
     api = ApiServer(app, settings.monitor.host, settings.monitor.port, token)
     try:
@@ -72,6 +66,8 @@ async def _run(settings: Settings, terminal: bool) -> int:
         await app.start()
         code = await _until(stopping, app, terminal)
     finally:
+        if recorder is not None:
+            recorder.end()
         await app.stop()
         await api.stop()
         await poster.close()
