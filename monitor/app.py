@@ -290,8 +290,9 @@ class Application:
         await self._workers.beside("compile", warm_up_portfolio)
         self.portfolios.ready = True
         # what lives as long as the program need not be looked through again: a full collection stops the loop for 0.2 s
-        gc.collect()
-        gc.freeze()
+        if self._workers.wants("collection"):
+            gc.collect()
+            gc.freeze()
         while True:
             began = time.perf_counter()
             try:

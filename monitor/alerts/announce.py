@@ -61,6 +61,7 @@ def make_alert(notification: Notification, desk: Desk, epoch_ms: float) -> Alert
         ratio_at_crossing=notification.ratio_at_crossing,
         figures=figures_of(notification.result),
         link=link,
+        maintenance=clean(notification.maintenance),
     )
 
 

@@ -46,6 +46,7 @@ def encode_alert(alert: Alert) -> str:
             "opened_ms": alert.opened_ms,
             "subject": alert.subject,
             "detail": alert.detail,
+            "maintenance": alert.maintenance,
             "tags": list(alert.tags),
             "frozen": alert.frozen,
             "ratio": _number(alert.ratio),
@@ -81,6 +82,7 @@ def decode_alert(text: str, escalated_from: str = "") -> Alert:
         figures=found["figures"],
         link=found["link"],
         escalated_from=escalated_from,
+        maintenance=found.get("maintenance", ""),
     )
 
 

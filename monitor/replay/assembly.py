@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,10 @@ from monitor.venues import Transports, connector_factory
 
 Told = tuple[int, int, list[Any]]
 """An alert: clock readings (monotonic ns, Unix ms) and what it says (rule, change, level, key, title)."""
+
+
+SWITCH_S = 0.0002
+"""How long a thread waits for the interpreter during a replay at most."""
 
 
 @dataclass(slots=True)
@@ -83,6 +88,17 @@ def _little_collecting() -> Iterator[None]:
         gc.unfreeze()
 
 
+@contextmanager
+def _quick_switching() -> Iterator[None]:
+    # a thread that measures for the loop needs the interpreter twenty times, for an instant each
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
 class Replay:
     """One replay of a run under a configuration; `run` it once."""
 
@@ -101,7 +117,7 @@ class Replay:
         """Play it to its end, or as far as wished."""
         selector = ReplaySelector()
         outcome, conductor = self._outcome, self._conductor
-        with _little_collecting(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        with _little_collecting(), _quick_switching(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             began = time.perf_counter()
             runner.run(self._play(selector))
             outcome.seconds = time.perf_counter() - began
@@ -123,8 +139,8 @@ class Replay:
 
             return build(noted)
 
-        # what nobody looks at needs not be computed: the close look at portfolios feeds nothing back
-        workers = ReplayWorkers(conductor, {"view": PortfolioView("", 0)})
+        # what nobody looks at needs not be computed: the close look at portfolios feeds nothing back. Garbage is collected below
+        workers = ReplayWorkers(conductor, {"view": PortfolioView("", 0), "collection": None})
         app = Application(self._settings, factory, (), clock, workers=workers, later=self._later)
         self._app, self._digest = app, Digest(app)
         app.alarm.listeners.append(self._told)

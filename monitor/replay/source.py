@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +55,7 @@ class RecordedRun:
                 yield _gap(last)
             expected = segment.number + 1
             try:
-                for data in read_blocks(segment.path):
+                for data in _ahead(read_blocks(segment.path)):
                     for op in decode(data):
                         last = op
                         yield op
@@ -62,6 +63,15 @@ class RecordedRun:
                 self.notes.append(f"{damage}: {'what was on its way then is lost' if is_last else 'what stood behind is lost'}")
                 if not is_last:
                     yield _gap(last)
+
+
+def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    # the next block is read and unpacked in a thread while one is played
+    with ThreadPoolExecutor(1, "marginwatch reading") as thread:
+        coming = thread.submit(next, blocks, None)
+        while (data := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield data
 
 
 def _gap(last: Op | None) -> Op:

@@ -229,7 +229,7 @@ def test_the_configured_cache_directory_is_the_one_used(tmp_path: Path) -> None:
     program = (
         "import sys, atexit\n"
         "from monitor.cli import cli\n"
-        "sys.modules['asyncio'].run = lambda work: work.close() or 7\n"
+        "sys.modules['asyncio'].Runner.run = lambda self, work: work.close() or 7\n"
         "atexit.register(lambda: print(__import__('kernels._jit')._jit.CACHE_DIRECTORY))\n"
         f"cli(['run', '--config', {str(path)!r}])\n"
     )

@@ -30,7 +30,7 @@ LEVEL = st.sampled_from(Level)
 NUMBER = st.integers(0, 2**62)
 SECONDS = st.floats(-1e9, 1e5)
 JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
@@ -56,6 +56,7 @@ ALERTS = st.builds(
     ratio_at_crossing=RATIO,
     figures=st.dictionaries(TEXT, JSON, max_size=3),
     link=TEXT,
+    maintenance=TEXT,
 )
 INCIDENTS = st.builds(
     OpenIncident,
