@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from config.settings import Settings
 
-RECORD_LIMIT_GB = 2.0
+RECORD_LIMIT_GB = 10.0
 
 PACKAGES = ("config", "kernels", "connectors", "monitor")
 

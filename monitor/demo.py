@@ -36,7 +36,7 @@ from monitor.venues import Transports
 from monitor.web.server import ENDPOINTS, ApiServer
 
 TICK_S = 0.1
-RECORD_LIMIT_GB = 2.0
+RECORD_LIMIT_GB = 10.0
 CONTEXTS_S = 0.2
 """The venue tells marks about once a second; a story of hours told in a minute needs them faster."""
 SHORTEST_S = 30.0

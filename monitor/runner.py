@@ -31,7 +31,7 @@ _log = logging.getLogger("marginwatch")
 REDRAW_S = 0.25
 
 
-def run_monitor(settings: Settings, *, terminal: bool, record: Path | None = None, record_limit_gb: float = 2.0) -> int:
+def run_monitor(settings: Settings, *, terminal: bool, record: Path | None = None, record_limit_gb: float = 10.0) -> int:
     """Run until SIGTERM or SIGINT: 0 after a clean stop, 1 when the program failed, 2 when the address is taken."""
     logging.basicConfig(
         level=settings.monitor.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr

@@ -53,7 +53,7 @@ def create(path: Path) -> int:
 class Limits:
     """Bytes on disk of all runs in a directory; of a segment, with its longest time in seconds; and of what waits in memory."""
 
-    total_bytes: int = 2 * 1024**3
+    total_bytes: int = 10 * 1024**3
     segment_bytes: int = 64 * 1024**2
     segment_s: float = 3600.0
     queue_bytes: int = 64 * 1024**2

@@ -1,4 +1,5 @@
-"""Receiver `pagerduty`: Events API v2, one event per alert key of a sending, as it stands after it.
+"""Receiver `pagerduty`: Events API v2, one event per alert key of a sending, as it stands after it; for what fired and ended within
+one sending a trigger and its end, so that nothing that happened while PagerDuty could not be reached is kept from the pager.
 
 What fires is a `trigger`, also when its level has changed or it is repeated: PagerDuty keeps one incident per `dedup_key`. What has
 ended is a `resolve`. Severities: warning -> "warning", critical -> "error", liquidation and breach -> "critical".
@@ -48,8 +49,16 @@ class PagerDutyReceiver:
         return await one_by_one(together(message.alerts, key_of_alert), self._tell, clock=self.clock)
 
     async def _tell(self, alerts: Sequence[Alert]) -> Delivery:
+        delivery = Delivery(True)
+        for alert in to_tell(alerts):
+            delivery = await self._tell_one(alert)
+            if not delivery.delivered:
+                break
+        return delivery
+
+    async def _tell_one(self, alert: Alert) -> Delivery:
         try:
-            reply = await self._post(bodies(self.routing_key, alerts[-1]))
+            reply = await self._post(bodies(self.routing_key, alert))
         except PostError as error:
             return unanswered(error)
         if reply.status == _REFUSED:
@@ -63,6 +72,14 @@ class PagerDutyReceiver:
             # It may be the figures; should it be the key, the bare event is refused as well.
             reply = await self.poster.post(self.url, lesser, JSON_HEADERS, self.timeout_s)
         return reply
+
+
+def to_tell(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+    """Of the alerts of a key in order of time, the last; before an end also the worst that fired, as it may never have been told."""
+    firing = [alert for alert in alerts if not alert.is_resolved]
+    if not alerts[-1].is_resolved or not firing:
+        return (alerts[-1],)
+    return (max(firing, key=lambda alert: alert.level), alerts[-1])
 
 
 def bodies(routing_key: Secret, alert: Alert) -> Iterator[bytes]:
