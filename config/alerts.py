@@ -64,7 +64,7 @@ class AlertSettings(Table):
     `transfer_share`: of equity. `link`: base of the page; None where only this machine can reach it is `http://` and `listen` (see
     `Settings.link`). `outbox` None: beside the user's other state (see `Settings.outbox_path`), "memory": no file. `group_s`: after
     a message to a receiver, what follows within so long leaves as one. `deadline_s`: so long a receiver may fail before the one after it
-    is told. `receivers` None: every receiver configured.
+    is told (from critical on 60 s at most). `receivers` None: every receiver configured.
     """
 
     hysteresis: Annotated[float, Field(ge=0, le=0.2)] = 0.02

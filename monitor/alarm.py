@@ -15,21 +15,21 @@ from config.settings import Settings
 from connectors.clock import Clock
 from connectors.events import Event
 from monitor.alerts.alert import Alert
-from monitor.alerts.announce import Desk, make_alert
+from monitor.alerts.announce import Desk, make_alert_somehow
 from monitor.alerts.build import build_policy_config
 from monitor.alerts.dispatcher import Dispatcher, DispatcherConfig, LineSettings
 from monitor.alerts.heartbeat import Heartbeat
-from monitor.alerts.incident import Notification, OpenIncident
+from monitor.alerts.incident import Condition, Notification, Occurrence, OpenIncident
 from monitor.alerts.outbox import Outbox
 from monitor.alerts.policy import CLOSED, AlertPolicy
-from monitor.alerts.rules import is_usable
+from monitor.alerts.rules import Rule, is_usable
 from monitor.alerts.scope import AlertScope, ScopeKind
 from monitor.alerts.silences import Silences
 from monitor.engine import Engine
 from monitor.live.portfolios import LivePortfolios
 from monitor.live.readings import portfolio_reading, portfolio_readings
 from monitor.margin.pools import WHOLE_ACCOUNT
-from monitor.margin.result import PoolResult
+from monitor.margin.result import Level, PoolResult
 from monitor.pool_arrays import Scope
 from monitor.watch.watch import Watch
 from monitor.workers import Workers
@@ -39,6 +39,9 @@ _log = logging.getLogger("marginwatch.alarm")
 SECOND_NS = 1_000_000_000
 HISTORY = 500
 """Alerts remembered for the terminal and for the API while the outbox cannot be read."""
+
+START_S, START_EACH_S, LONGEST_START_S = 30.0, 5.0, 300.0
+"""How long accounts may take to be read for the first time before that is an alert: with the shares of the budgets, about so long each."""
 
 COMPILING_S = 120.0
 """How long portfolios may be without a value after a start, while their kernels are compiled."""
@@ -79,6 +82,9 @@ class Alarm:
         self._alarmed = settings.alarmed_portfolios
         self._vanished: dict[Scope, None] = {}
         self._good_ns: dict[tuple[str, str], int] = {}
+        self._blind_ns: dict[str, int] = {}
+        self._taken_over: set[tuple[str, str]] = set()
+        self._defect: Exception | None = None
         self._started_ns = clock.monotonic_ns()
 
     # -- life ----------------------------------------------------------------------------------------------------------------
@@ -90,13 +96,19 @@ class Alarm:
         now_s = self._now_s()
         if recovered.open:
             _log.info("%d alerts of an earlier run still fire", len(recovered.open))
-        self.policy = AlertPolicy(build_policy_config(self.settings), recovered.open, recovered.last_number, now_s)
+        # never a number again, also of incidents that an earlier process could not write down
+        last_number = max(recovered.last_number, now_ms // 1000)
+        self.policy = AlertPolicy(build_policy_config(self.settings), recovered.open, last_number, now_s)
+        self.watch.told_until_ms = {
+            one.scope.account: round(epoch_ms + 1000 * one.event_s) for one in recovered.open if one.rule is Rule.LIQUIDATION_SEEN
+        }
         self.dispatcher.start(recovered)
         for incident in recovered.open:
             self._take_over(incident, now_s)
 
     def _take_over(self, incident: OpenIncident, now_s: float) -> None:
         scope = incident.scope
+        self._taken_over.add((scope.venue, scope.account))
         if not self._is_configured(incident):
             self._tell(self.policy.gone(scope, now_s, GONE_FROM_CONFIGURATION))
         elif scope.kind is ScopeKind.POOL:
@@ -109,7 +121,9 @@ class Alarm:
             return scope.name in self._alarmed
         if scope.kind is ScopeKind.RECEIVER:
             return scope.name in settings.receivers
-        return not scope.account or (scope.venue, scope.account) in self._engine.book.accounts
+        if scope.account:
+            return (scope.venue, scope.account) in self._engine.book.accounts
+        return not scope.venue or any(venue == scope.venue for venue, _ in self._engine.book.accounts)
 
     async def stop(self, timeout_s: float) -> None:
         """Deliver what waits, for so long; what is left stays in the outbox for the next process."""
@@ -119,19 +133,29 @@ class Alarm:
     # -- what the application tells --------------------------------------------------------------------------------------------
 
     def note(self, event: Event, now_ns: int) -> None:
-        """An event that is about to be applied."""
-        self.watch.note(event, now_ns)
+        """An event that is about to be applied, which a defect of a rule does not hinder: that ends the program in `every_second`."""
+        try:
+            self.watch.note(event, now_ns)
+        except Exception as defect:
+            self._defect = self._defect or defect
 
     def pools_evaluated(self, crossed: Sequence[int], now_ns: int) -> None:
         """The pools were evaluated: `crossed` are the rows of those that crossed a level or a gap."""
         now_s = now_ns / SECOND_NS
         if crossed:
             self._tell(self.policy.observe([self._engine.result(index, now_ns, measure=True) for index in crossed], now_s))
-        self.watch.after(now_ns)
-        for occurrence in self.watch.occurrences():
+        for occurrence in self._occurrences(now_ns):
             self._tell(self.policy.occurred(occurrence, now_s))
         if self._engine.book.vanished or self._vanished:
             self._end_vanished(now_s)
+
+    def _occurrences(self, now_ns: int) -> list[Occurrence]:
+        try:
+            self.watch.after(now_ns)
+            return self.watch.occurrences()
+        except Exception as defect:
+            self._defect = self._defect or defect
+            return []
 
     def portfolios_evaluated(self, crossed: Iterable[str], now_ns: int) -> None:
         """The portfolios were evaluated: `crossed` are those that crossed a level or a gap."""
@@ -140,19 +164,46 @@ class Alarm:
                 self._tell(self.policy.observe([portfolio_reading(self._portfolios, portfolio)], now_ns / SECOND_NS))
 
     def every_second(self, results: Sequence[PoolResult], now_ns: int) -> None:
-        """All that stands now."""
-        now_s, now_ms = now_ns / SECOND_NS, self._clock.time_ms()
+        """All that stands now. Raises what failed in a rule, after the rest was told: a monitor that judges wrongly must not go on."""
+        now_ms = self._clock.time_ms()
         self.policy.maintenance = self.watch.maintenance(now_ms)
         bad = {(result.venue, result.account) for result in results if not is_usable(result)}
         self._good_ns.update({key: now_ns for result in results if (key := (result.venue, result.account)) not in bad})
-        self.policy.told_elsewhere = self._blind_portfolios({account for _, account in bad}, now_ns)
-        conditions = [*self.watch.conditions(results, now_ns, now_ms), *self.dispatcher.problems()]
+        # what is read for the first time, and what an alert of its own says that it cannot be watched
+        self.watch.starting = waiting = self._starting(now_ns) | self._failed()
+        scopes = [*(result.scope for result in results), *self._vanished]
+        pools = frozenset(AlertScope.pool(*scope) for scope in scopes if scope[:2] in waiting)
+        self.policy.told_elsewhere = pools | self._blind_portfolios({account for _, account in bad}, now_ns)
+        self._judge(results, now_ns, now_ms)
+        if self._defect is not None:
+            raise self._defect
+
+    def _judge(self, results: Sequence[PoolResult], now_ns: int, now_ms: int) -> None:
+        now_s = now_ns / SECOND_NS
         portfolios = [reading for reading in portfolio_readings(self._portfolios) if reading.portfolio in self._alarmed]
-        told = self.policy.observe([*results, *portfolios], now_s)
-        told += self.policy.conditions(conditions, now_s)
+        self._tell(self.policy.observe([*results, *portfolios], now_s))
+        conditions = [*self.watch.conditions(results, now_ns, now_ms), *self.dispatcher.problems(), *self._untried()]
+        told = self.policy.conditions(conditions, now_s)
         told += self.policy.sweep(now_s)
         told += self.policy.remind(self.silences.reminders(now_ms), now_s)
         self._tell(told)
+
+    def _untried(self) -> list[Condition]:
+        # of a receiver that nothing was sent to yet it is not known whether it takes alerts again
+        rows = [row for row in self.dispatcher.statistics() if not row.messages and not row.attempts_failed]
+        return [Condition(AlertScope.receiver(row.name), Rule.RECEIVER, frozen=True) for row in rows]
+
+    def _starting(self, now_ns: int) -> frozenset[tuple[str, str]]:
+        # accounts whose first read has not had its turn within the request budget; not those of which something fired before the start
+        accounts = self._engine.book.accounts
+        allowed_s = min(LONGEST_START_S, START_S + START_EACH_S * len(accounts))
+        if now_ns - self._started_ns > allowed_s * SECOND_NS:
+            return frozenset()
+        new = [key for key, entry in accounts.items() if key not in self._good_ns and entry.method.failure is None]
+        return frozenset(key for key in new if key not in self._taken_over)
+
+    def _failed(self) -> frozenset[tuple[str, str]]:
+        return frozenset(key for key, entry in self._engine.book.accounts.items() if entry.method.failure is not None)
 
     def _blind_portfolios(self, bad: set[str], now_ns: int) -> frozenset[AlertScope]:
         # those that lack nothing but accounts of which the pools' own alerts say that they are blind, and for a while those that compile
@@ -163,14 +214,16 @@ class Alarm:
         if live.defect is not None:
             return frozenset()
         lacking = set(live.lacking)
-        return frozenset(
-            AlertScope.portfolio(one.id)
-            for one in self.settings.portfolios
-            if (blind := lacking.intersection(one.accounts)) and blind <= bad
-        )
+        blind = {one.id for one in self.settings.portfolios if (missing := lacking.intersection(one.accounts)) and missing <= bad}
+        self._blind_ns = {name: self._blind_ns.get(name, now_ns) for name in blind}
+        # not for ever: the account's own alert may be silenced, held, or somebody else's
+        held_ns = self.settings.alerts.data_critical_s * SECOND_NS
+        return frozenset(AlertScope.portfolio(name) for name, since_ns in self._blind_ns.items() if now_ns - since_ns < held_ns)
 
     def _unhealthy(self) -> str:
-        # what the heartbeat asks: "" while every account was evaluated on fresh data lately
+        # what the heartbeat asks: "" while every account was evaluated on fresh data lately, and somebody could be told
+        if any(problem.rule is Rule.RECEIVER and problem.level >= Level.CRITICAL for problem in self.dispatcher.problems()):
+            return "no receiver takes alerts"
         limit_s, now_ns = self.settings.heartbeat.fresh_within_s if self.settings.heartbeat else 0.0, self._clock.monotonic_ns()
         for account in self.settings.accounts:
             good_ns = self._good_ns.get((account.venue, account.id))
@@ -198,7 +251,7 @@ class Alarm:
         if not notifications:
             return
         epoch_ms = self._epoch_ms()
-        alerts = [make_alert(notification, self._desk, epoch_ms) for notification in notifications]
+        alerts = [make_alert_somehow(notification, self._desk, epoch_ms) for notification in notifications]
         keys = list(dict.fromkeys(alert.key for alert in alerts))
         firing = self.policy.open(keys)
         still = {incident.key for incident in firing}
@@ -206,7 +259,10 @@ class Alarm:
         self.recent.extend(alerts)
         for alert in alerts:
             for listener in self.listeners:
-                listener(alert)
+                try:
+                    listener(alert)
+                except Exception as defect:
+                    self._defect = self._defect or defect
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / SECOND_NS

@@ -43,6 +43,7 @@ from monitor.live.wishes import Wishes
 from monitor.margin import aster, deribit, hyperliquid
 from monitor.margin.configured import margin_method
 from monitor.margin.result import PoolResult
+from monitor.recording.writer import WriterStatus
 from monitor.workers import Threads, Workers
 
 _log = logging.getLogger("marginwatch.app")
@@ -171,6 +172,8 @@ class Application:
         self.portfolio_views: tuple[PortfolioView, ...] = ()
         """The portfolios as last looked at closely; empty until then."""
         self.connectors = list(connectors(self.receive))
+        self.recording: WriterStatus | None = None
+        """How the flight recorder's writing goes; None without one."""
         self.timings = Timings()
         self.warm_up_s: float | None = None
         self.started_ms = clock.time_ms()

@@ -223,7 +223,11 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool, record: P
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Directory for what --report-at writes.")
 @click.option("--run", type=click.IntRange(1), metavar="N", help="Of several runs recorded there this one; default the last.")
 def replay(directory: Path, **asked: Any) -> None:
-    """Run a recording again (`run --record DIR`) through the same code on its own clock, and print the alerts it told."""
+    """Run a recording again (`run --record DIR`) through the same code on its own clock, and print the alerts it told.
+
+    Exit 0: all as recorded (with --config: every evaluation, alerts are not compared), 1: something differs or the recording has a gap,
+    2: it cannot be replayed.
+    """
     if asked["report_at"] and asked["out"] is None:
         raise click.UsageError("--report-at needs --out: where are the reports to go?")
     from monitor.replay.command import run_replay

@@ -78,7 +78,6 @@ class Engine:
         self.tolerance = tolerance
         self.statistics = EngineStatistics()
         self._measured: dict[Scope, Measured] = {}
-        self._taken: Mapping[Scope, Measured] = {}
 
     def evaluate(self) -> list[int]:
         """Bring every figure up to date; returns the pools whose band changed (also: to or from having no value)."""
@@ -179,13 +178,8 @@ class Engine:
         return measure
 
     def take_distances(self, measured: Mapping[Scope, Measured]) -> None:
-        """Show what a `distance_job` found. It is read only where a distance is asked for: a replay may still be measuring it."""
-        self._read_taken()
-        self._taken = measured
-
-    def _read_taken(self) -> None:
-        self._measured.update(self._taken)
-        self._taken = {}
+        """Show what a `distance_job` found."""
+        self._measured.update(measured)
 
     def distance(self, index: int, target: float, coin: str | None = None) -> tuple[str | None, float]:
         """(instrument, nearest move) at which the pool's ratio reaches `target` when one coin moves alone.
@@ -307,7 +301,6 @@ class Engine:
     def _nearest(self, index: int, now_ns: int, measure: bool) -> tuple[str | None, float | None]:
         if self.arrays.margins.ratio[index] >= 1.0:
             return self._worst_instrument(index), 0.0
-        self._read_taken()
         scope = self.arrays.scopes[index]
         known = self._measured.get(scope)
         written = self.arrays.written[index]

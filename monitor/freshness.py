@@ -52,9 +52,12 @@ _FEEDS = {
 }
 
 
+_NONE = VenueFeeds()
+
+
 def feeds_of(venue: str) -> VenueFeeds:
     """The feeds that a venue's figures rest on."""
-    return _FEEDS.get(venue, VenueFeeds())
+    return _FEEDS.get(venue, _NONE)
 
 
 @dataclass(slots=True)
@@ -102,13 +105,17 @@ class Freshness:
             bad = next((state for state in told if state is not None and state.status not in GOOD), None)
             if bad is not None:
                 found.append(Failure(FailureReason.STALE_MARK, _say(bad)))
-        marks = [s for (v, feed, a), s in self.feeds.items() if v == venue and a is None and feed in needed.marks]
-        if marks and not any(state.status in GOOD for state in marks):
+        marks = self._bad(venue, needed.marks, None)
+        if marks and not any(self.is_alive(venue, feed) for feed in needed.marks):
             found.append(Failure(FailureReason.STALE_MARK, _say(marks[0])))
-        for (v, feed, a), state in self.feeds.items():
-            if v == venue and a == account and feed in needed.account and state.status not in GOOD:
-                found.append(Failure(FailureReason.STALE_ACCOUNT, _say(state)))
+        found += [Failure(FailureReason.STALE_ACCOUNT, _say(state)) for state in self._bad(venue, needed.account, account)]
         return tuple(found)
+
+    def _bad(self, venue: str, feeds: Iterable[str], account: str | None) -> list[FeedState]:
+        told = (self.feeds.get((venue, feed, account)) for feed in feeds)
+        bad = [state for state in told if state is not None and state.status not in GOOD]
+        # in the order in which they were first told: a set has none
+        return bad if len(bad) < 2 else [state for state in self.feeds.values() if state in bad]
 
 
 def _say(state: FeedState) -> str:

@@ -45,4 +45,5 @@ def build_application(settings: Settings, transports: Transports, poster: HttpPo
     seams: dict[str, Any] = {"workers": recorder.workers, "later": recorder.later}
     app = Application(settings, recorder.connectors(settings, transports), lines, recorder.clock, **common, **seams)
     recorder.watch(app, app.alarm.listeners)
+    app.recording = recorder.status
     return app

@@ -7,7 +7,7 @@ accept any length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from statistics import median
 from typing import TypeVar
 
@@ -179,6 +179,28 @@ class Market:
         lengths = {len(column) for column in (event.instruments, event.marks, event.indices, event.funding, times) if column is not None}
         if len(lengths) > 1:
             raise ValueError(f"marks of {event.venue} with columns of different length: a connector's defect")
+        if len(event.instruments) == 1:
+            self._apply_mark(event)
+        else:
+            self._apply_columns(event)
+        if event.delta:
+            self._by_delta.update(map(self._rows.__getitem__, event.instruments))
+        self._estimate_followers(set(event.instruments))
+
+    def _apply_mark(self, event: MarkPrices) -> None:
+        # most events tell one instrument: without arrays that takes a fifth of the time
+        row, mark, index, funding = self.row(event.instruments[0]), event.marks[0], event.indices[0], event.funding[0]
+        if mark != self._mark[row]:
+            self._moved[row] = True
+        self._mark[row], self._told_ns[row] = mark, event.received_ns
+        if not math.isnan(index):
+            self.index[row] = index
+        if not math.isnan(funding):
+            self.funding[row] = funding
+        if event.funding_times is not None and event.funding_times[0]:
+            self.funding_time[row] = event.funding_times[0]
+
+    def _apply_columns(self, event: MarkPrices) -> None:
         for name in event.instruments:
             if name not in self._rows:
                 self.row(name)
@@ -191,18 +213,14 @@ class Market:
         for column, told in ((self.index, event.indices), (self.funding, event.funding)):
             values = np.array(told, np.float64)
             column[rows] = np.where(np.isnan(values), column[rows], values)
-        if times is not None:
-            told_ms = np.array(times, np.int64)
+        if event.funding_times is not None:
+            told_ms = np.array(event.funding_times, np.int64)
             self.funding_time[rows] = np.where(told_ms == 0, self.funding_time[rows], told_ms)
-        if event.delta:
-            self._by_delta.update(rows.tolist())
-        for key in self._asset_rows:
-            self._estimate(key)
 
     def apply_volatilities(self, event: Volatilities) -> None:
         """Remember implied volatilities. NaN, or none any more, leaves the last one as it is."""
         told = zip(event.instruments, event.volatilities, strict=True)
-        self._volatility.update((name, volatility) for name, volatility in told if not math.isnan(volatility))
+        self._volatility.update({name: volatility for name, volatility in told if volatility == volatility})
 
     def silent(self, instruments: Iterable[str], now_ns: int, limit_s: float, *, delta_alive: bool) -> str | None:
         """An instrument whose mark nobody confirmed for `limit_s`, if any.
@@ -210,9 +228,10 @@ class Market:
         A feed that tells changes only confirms by its silence what it has told before, as long as it is alive
         (`delta_alive`).
         """
+        rows, told_ns, limit_ns = self._rows, self._told_ns, limit_s * 1e9
         for name in instruments:
-            row = self._rows.get(name)
-            if row is None or now_ns - self._told_ns[row] <= limit_s * 1e9:
+            row = rows.get(name)
+            if row is None or now_ns - told_ns.item(row) <= limit_ns:
                 continue
             if not (delta_alive and row in self._by_delta):
                 return name
@@ -229,6 +248,7 @@ class Market:
             self._mark[row] = mark
             self._moved[row] = True
             self._told_ns[row] = received_ns
+            self._estimate_followers((instrument,))
 
     def apply_spot(self, event: SpotPrices) -> None:
         """Write spot marks and re-estimate the collateral assets among them."""
@@ -275,6 +295,11 @@ class Market:
         if not math.isnan(price) and price != self._asset_price[row]:
             self._asset_price[row] = price
             self._asset_moved[row] = True
+
+    def _estimate_followers(self, instruments: Collection[str]) -> None:
+        for key, perpetual in self._perpetual_of.items():
+            if perpetual in instruments:
+                self._estimate(key)
 
     def _median(self, key: tuple[str, str], perpetual: str | None) -> float:
         # Hyperliquid's borrow price is the median of its spot price, perpetual mark and oracle; what is missing is left out,

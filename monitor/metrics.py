@@ -115,6 +115,7 @@ class Collector:
         yield from self._feeds()
         yield from self._monitor()
         yield from self._receivers()
+        yield from self._recording()
         yield from portfolio_families(self._portfolios, self._books)
 
     def _pools(self) -> Iterable[Metric]:
@@ -235,6 +236,16 @@ class Collector:
         yield offset
         yield GaugeMetricFamily("marginwatch_ready", "1 while /-/ready answers 200.", value=float(self._ready))
         yield InfoMetricFamily("marginwatch_build", "Version.", value={"version": build_version(), "python": platform.python_version()})
+
+    def _recording(self) -> Iterable[Metric]:
+        if (told := self._app.recording) is None:
+            return
+        yield CounterMetricFamily("marginwatch_recording_ops", "Ops written by the flight recorder.", value=told.ops)
+        yield CounterMetricFamily("marginwatch_recording_bytes", "Bytes written by the flight recorder.", value=told.bytes)
+        yield CounterMetricFamily("marginwatch_recording_dropped", "Ops that are in no file.", value=told.dropped)
+        yield GaugeMetricFamily("marginwatch_recording_healthy", "0 while the recording cannot be written.", value=float(not told.failing))
+        replayable = "0 once the beginning of this run was deleted."
+        yield GaugeMetricFamily("marginwatch_recording_replayable", replayable, value=float(told.replayable))
 
     def _receivers(self) -> Iterable[Metric]:
         sent = CounterMetricFamily("marginwatch_notifications", "Notifications delivered.", labels=("receiver",))

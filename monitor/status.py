@@ -9,6 +9,7 @@ from typing import Any
 from config.errors import masked
 from connectors.events import FeedState, KeyState
 from connectors.model import ListedPosition, OutcomeMarket, PositionSide
+from monitor.alerts.documents import firing_document
 from monitor.alerts.figures import pool_figures
 from monitor.alerts.incident import OpenIncident
 from monitor.alerts.scope import AlertScope
@@ -61,6 +62,7 @@ def status(app: Application) -> dict[str, Any]:
         "receivers": app.alarm.dispatcher.statistics(),
         "outbox": app.alarm.outbox.statistics(),
         "heartbeat": None if app.alarm.heartbeat is None else app.alarm.heartbeat.statistics(),
+        "recording": None if app.recording is None else app.recording.document(),
         "evaluations": app.engine.statistics.evaluations,
         "kernel_warm_up_s": app.warm_up_s,
     }
@@ -303,20 +305,7 @@ def _time_ms(app: Application, monotonic_s: float) -> int:
 
 def incident_document(app: Application, incident: OpenIncident) -> dict[str, Any]:
     """One firing alert."""
-    return {
-        "since_ms": _time_ms(app, incident.opened_s),
-        "notified_ms": _time_ms(app, incident.notified_s),
-        "key": incident.key,
-        "number": incident.number,
-        "rule": incident.rule.value,
-        **_scope(incident.scope),
-        "level": incident.level.label,
-        "ratio": _number(incident.ratio),
-        "ratio_at_crossing": _number(incident.ratio_at_crossing),
-        "frozen": incident.frozen,
-        "subject": masked(incident.subject),
-        "detail": masked(incident.detail),
-    }
+    return firing_document(incident, _time_ms(app, incident.opened_s), _time_ms(app, incident.notified_s))
 
 
 def _feed(state: FeedState, now_ns: int) -> dict[str, Any]:

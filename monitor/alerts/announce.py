@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from urllib.parse import quote
 
 from config.settings import Settings
 from monitor.alerts.alert import Alert
 from monitor.alerts.figures import figures_of
-from monitor.alerts.incident import Notification
+from monitor.alerts.incident import Change, Notification
 from monitor.alerts.scope import AlertScope, ScopeKind
-from monitor.alerts.text import clean, render
+from monitor.alerts.text import TITLE_LIMIT, clean, render
+
+_log = logging.getLogger("marginwatch.alarm")
 
 
 class Desk:
@@ -33,7 +36,7 @@ class Desk:
 
     def link_to(self, key: str) -> str:
         """Where the page shows an alert: `<base>/#alert=<key>`; empty without a page."""
-        return f"{self.link.rstrip('/')}/#alert={quote(key, safe='')}" if self.link else ""
+        return f"{self.link.rstrip('/')}/#alert={quote(key, safe='', errors='replace')}" if self.link else ""
 
 
 def make_alert(notification: Notification, desk: Desk, epoch_ms: float) -> Alert:
@@ -63,6 +66,29 @@ def make_alert(notification: Notification, desk: Desk, epoch_ms: float) -> Alert
         link=link,
         maintenance=clean(notification.maintenance),
     )
+
+
+def make_alert_somehow(notification: Notification, desk: Desk, epoch_ms: float) -> Alert:
+    """The alert, with the barest text where rendering it fails: a page must leave, whatever is wrong with its words."""
+    try:
+        return make_alert(notification, desk, epoch_ms)
+    except Exception as defect:
+        _log.exception("the text of an alert cannot be made: %s", type(defect).__name__)
+        word = "RESOLVED" if notification.change is Change.RESOLVED else notification.level.name
+        return Alert(
+            key=notification.key,
+            number=notification.number,
+            sequence=notification.sequence,
+            rule=notification.rule,
+            change=notification.change,
+            level=notification.level,
+            previous=notification.previous,
+            scope=notification.scope,
+            title=clean(f"{word} {notification.rule.value} {notification.scope.place}: its text cannot be made, see the log")[:TITLE_LIMIT],
+            details=(),
+            time_ms=_wall_ms(notification.now_s, epoch_ms),
+            opened_ms=_wall_ms(notification.opened_s, epoch_ms),
+        )
 
 
 def _wall_ms(monotonic_s: float, epoch_ms: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from config.accounts import Levels
 from config.receivers import ReceiverSettings
 from config.secrets import Secret
@@ -40,9 +42,9 @@ def build_policy_config(settings: Settings) -> PolicyConfig:
     )
 
 
-def build_receivers(settings: Settings, poster: Poster) -> list[Receiver]:
-    """The receivers that `[alerts]` names, in its order; those with a URL share `poster`."""
-    return [_receiver(name, settings.receivers[name], poster) for name in settings.alert_receivers]
+def build_receivers(settings: Settings, poster: Poster, names: Iterable[str] | None = None) -> list[Receiver]:
+    """The receivers that `[alerts]` names, in its order, or those of `names`; those with a URL share `poster`."""
+    return [_receiver(name, settings.receivers[name], poster) for name in (settings.alert_receivers if names is None else names)]
 
 
 def build_lines(settings: Settings, poster: Poster) -> list[LineSettings]:

@@ -18,8 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from config import ConfigError, load
-from monitor.alerts.documents import VERSION, entry_document
-from monitor.alerts.outbox import OutboxError, Outcome, read_history
+from monitor.alerts.documents import VERSION, entry_document, firing_document, silence_document
+from monitor.alerts.outbox import OutboxError, Outcome
+from monitor.alerts.outbox_history import Contents, read_contents
+from monitor.alerts.silences import fits
 from monitor.client import MonitorClient, MonitorError
 
 ALERTS = "/api/v1/alerts"
@@ -29,9 +31,6 @@ WIDTH = 140
 
 DONE, FAILED = 0, 2
 """Exit codes."""
-
-MOST = 1000
-"""Alerts that are looked at for what still fires, where only the file is asked."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", re.ASCII)
@@ -60,37 +59,41 @@ def show_alerts(config: Path | None, url: str | None, token_env: str | None, lim
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(document)
+        _print(document, key)
     return DONE
 
 
 def add_silence(url: str, token_env: str | None, key: str, for_s: float, reason: str, up_to: str) -> int:
-    """Silence a running monitor; prints the silence."""
+    """Silence a running monitor; prints the silence, and how many firing alerts its key fits."""
     asked = {"key": key, "for_s": for_s, "reason": reason, "up_to": up_to}
-    return _about_silences(url, token_env, lambda monitor: [monitor.post(SILENCES, asked)["silence"]])
+
+    def add(monitor: MonitorClient) -> list[str]:
+        told = monitor.post(SILENCES, asked)
+        return [_silence(told["silence"]), _fits(told["fits"])]
+
+    return _about_silences(url, token_env, add)
 
 
 def list_silences(url: str, token_env: str | None) -> int:
     """Print the silences of a running monitor."""
-    return _about_silences(url, token_env, lambda monitor: monitor.get(SILENCES)["silences"])
+    return _about_silences(url, token_env, lambda monitor: list(map(_silence, monitor.get(SILENCES)["silences"])) or ["no silence"])
 
 
 def end_silence(url: str, token_env: str | None, id: str) -> int:
     """End a silence of a running monitor before its time; what it held back is told if it still fires."""
-    return _about_silences(url, token_env, lambda monitor: [monitor.delete(f"{SILENCES}/{quote(id, safe='')}")["silence"]], "ended")
+    path = f"{SILENCES}/{quote(id, safe='')}"
+    return _about_silences(url, token_env, lambda monitor: [_silence(monitor.delete(path)["silence"], "ended")])
 
 
-def _about_silences(url: str, token_env: str | None, ask: Callable[[MonitorClient], list[dict[str, Any]]], said: str = "until") -> int:
+def _about_silences(url: str, token_env: str | None, ask: Callable[[MonitorClient], list[str]]) -> int:
     try:
-        silences = ask(MonitorClient(url, token_env))
+        lines = ask(MonitorClient(url, token_env))
     except MonitorError as error:
         return _fail(error)
     except KeyError:
         return _fail(MonitorError(f"what answers at {url} is no monitor of this version"))
-    for silence in silences:
-        click.echo(_silence(silence, said))
-    if not silences:
-        click.echo("no silence")
+    for line in lines:
+        click.echo(line)
     return DONE
 
 
@@ -113,34 +116,46 @@ def _of_file(config: Path, limit: int, key: str | None) -> dict[str, Any]:
     path = load(config, quiet=True).outbox_path
     if path is None:
         raise AlertsError(f'{config}: alerts are kept in memory only (alerts.outbox is "memory"); ask the running monitor with --url')
-    entries = [entry_document(entry) for entry in read_history(path, max(limit, MOST), key=key)]
-    latest: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        latest.setdefault(entry["key"], entry)
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        found = read_contents(path, limit, now_ms, key=key)
+    except OutboxError as error:
+        raise AlertsError(f"{error}; the outbox of {config} is {path}") from None
+    left_out = f"outbox {path.name}: {found.unreadable} of its entries could not be read and were left out"
     return {
         "version": VERSION,
-        "as_of_ms": time.time_ns() // 1_000_000,
-        "firing": [entry for entry in latest.values() if entry["change"] != _RESOLVED],
-        "silences": [],
-        "history": entries[:limit],
-        "outbox_problem": "",
+        "as_of_ms": now_ms,
+        "firing": _firing_documents(found, key),
+        "silences": [silence_document(silence) for silence in found.silences],
+        "history": [entry_document(entry) for entry in found.history],
+        "outbox_problem": left_out if found.unreadable else "",
     }
+
+
+def _firing_documents(found: Contents, key: str | None) -> list[dict[str, Any]]:
+    return [
+        firing_document(one, round(one.opened_s * 1e3), round(one.notified_s * 1e3)) | {"text": latest.title if latest else ""}
+        for one, latest in found.firing
+        if key is None or fits(one.key, key)
+    ]
 
 
 # -- how it is printed ---------------------------------------------------------------------------------------------------------------------
 
 
-def _print(document: Mapping[str, Any]) -> None:
+def _print(document: Mapping[str, Any], key: str | None) -> None:
     found = Console(highlight=False)
     console = found if found.is_terminal else Console(width=WIDTH, highlight=False)
     firing, history = document["firing"], document["history"]
     texts: dict[str, str] = {}
     for entry in history:
         texts.setdefault(entry["key"], entry["text"])
-    console.print("nothing fires" if not firing else _firing(firing, texts, document["as_of_ms"]))
+    nothing = Text("nothing fires" if key is None else f"nothing that fits {key} fires")
+    console.print(_firing(firing, texts, document["as_of_ms"]) if firing else nothing)
     for silence in document["silences"]:
         console.print(Text(_silence(silence)))
-    console.print(_history(history) if history else "no alert in the history")
+    none = Text("no alert in the history" if key is None else f"no alert in the history fits {key}")
+    console.print(_history(history) if history else none)
     if document["outbox_problem"]:
         console.print(Text(f"the outbox is out of order: {document['outbox_problem']}", style="red"))
 
@@ -186,6 +201,12 @@ def _delivery(told: Mapping[str, Any]) -> str:
 def _silence(silence: Mapping[str, Any], said: str = "until") -> str:
     what = f"{silence['key']} up to {silence['up_to']}"
     return f"silence {silence['id']}: {what}, {said} {_utc(silence['until_ms'])} UTC: {silence['reason']}"
+
+
+def _fits(count: int) -> str:
+    if not count:
+        return "fits 0 alerts that fire now; `marginwatch alerts` shows the keys of those that do"
+    return "fits 1 alert that fires now" if count == 1 else f"fits {count} alerts that fire now"
 
 
 def _level(name: str) -> Text:

@@ -264,7 +264,7 @@ class Dispatcher:
                 continue
             had = {not_for(decision.alert), *decision.receivers}
             stamp = Stamp(decision.submitted_s, taken_s, now_s)
-            deadline_s = decision.submitted_s + self._config.deadline_s
+            deadline_s = decision.submitted_s + self._config.deadline_of(decision.alert)
             for name in decision.receivers:
                 of_line.setdefault(name, []).append(Item(decision.alert, decision.incident, had, deadline_s, stamp))
         for name, items in of_line.items():
@@ -311,11 +311,10 @@ class Dispatcher:
         return next_receiver(of, settings.escalate_to if settings else None, self._order, had)
 
     def _give(self, heir: str, alerts: Sequence[Alert], items: Sequence[Item]) -> None:
-        deadline_s = self._seams.now_s + self._config.deadline_s
-        given = []
+        now_s, given = self._seams.now_s, []
         for alert, item in zip(alerts, items, strict=True):
             item.had.add(heir)
-            given.append(Item(alert, item.incident, item.had, deadline_s))
+            given.append(Item(alert, item.incident, item.had, now_s + self._config.deadline_of(alert)))
         guarded(self._outbox.reassign, alerts, heir, self._deadline_ms())
         self._lines[heir].put(given)
 

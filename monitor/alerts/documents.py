@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from config.errors import masked
 from monitor.alerts.alert import Alert
+from monitor.alerts.incident import OpenIncident
 from monitor.alerts.outbox import DeliveryRecord, HistoryEntry
 from monitor.alerts.silences import Silence
 
@@ -45,6 +47,28 @@ def alert_document(alert: Alert) -> dict[str, Any]:
     }
 
 
+def firing_document(incident: OpenIncident, since_ms: int, notified_ms: int) -> dict[str, Any]:
+    """An alert that fires, and since when; `notified_ms`: when it was last told."""
+    scope = incident.scope
+    return {
+        "since_ms": since_ms,
+        "notified_ms": notified_ms,
+        "key": incident.key,
+        "number": incident.number,
+        "rule": incident.rule.value,
+        "kind": scope.kind.value,
+        "venue": scope.venue,
+        "account": scope.account,
+        "name": scope.name,
+        "level": incident.level.label,
+        "ratio": _number(incident.ratio),
+        "ratio_at_crossing": _number(incident.ratio_at_crossing),
+        "frozen": incident.frozen,
+        "subject": masked(incident.subject),
+        "detail": masked(incident.detail),
+    }
+
+
 def silence_document(silence: Silence) -> dict[str, Any]:
     """A silence."""
     return {
@@ -68,4 +92,6 @@ def _delivery(record: DeliveryRecord) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | str | None:
-    return "Infinity" if value is not None and math.isinf(value) else value
+    if value is None or math.isnan(value):
+        return None
+    return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")

@@ -57,21 +57,35 @@ async def drill(targets: Sequence[_TARGET], now_ms: int, limit_s: float = LIMIT_
 
 
 def run_alert_test(settings: Settings, echo: Callable[[str], None] = print) -> int:
-    """Test the configured receivers, one line each. 0: all took it, 1: not all, or there is none."""
-    results = asyncio.run(_run(settings))
+    """Test the configured receivers, one line each. 0: all took it, 1: not all, or [alerts] uses none."""
+    results, used = asyncio.run(_run(settings)), settings.alert_receivers
     for result in results:
-        echo(result.line)
-    if not results:
-        echo("no receiver is configured, so alerts are sent to nobody; add [receivers.NAME]")
+        echo(result.line if result.receiver in used else f"{result.line} (not used by [alerts]: its receivers leave it out)")
     failed = [result.receiver for result in results if not result.passed]
     if failed:
         echo(f"{len(failed)} of {len(results)} receivers failed: {', '.join(failed)}")
-    return 1 if failed or not results else 0
+    if doubt := _doubt(settings):
+        echo(doubt)
+    return 1 if failed or not used else 0
+
+
+def _doubt(settings: Settings) -> str:
+    used = settings.alert_receivers
+    if not settings.receivers:
+        return "no receiver is configured, so alerts are sent to nobody; add [receivers.NAME]"
+    if not used:
+        return "[alerts] receivers is empty, so alerts are sent to nobody; name those that are to be told"
+    if all(receiver.type == "log" for receiver in settings.receivers.values()):
+        return "only a log was tested, and it wakes up nobody; add a receiver of another type"
+    if all(settings.receivers[name].type == "log" for name in used):
+        return "[alerts] uses only a log, and it wakes up nobody; name another receiver in its receivers"
+    return ""
 
 
 async def _run(settings: Settings) -> list[DrillResult]:
     async with HttpPoster() as poster:
-        receivers = build_receivers(settings, poster)
+        unused = [name for name in settings.receivers if name not in settings.alert_receivers]
+        receivers = build_receivers(settings, poster, (*settings.alert_receivers, *unused))
         return await drill([(receiver.name, receiver) for receiver in receivers], time.time_ns() // 1_000_000)
 
 

@@ -55,6 +55,7 @@ class Occurrence:
     rule: Rule
     level: Level
     detail: str
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         if self.rule not in OCCURRENCES:

@@ -49,6 +49,7 @@ class Line:
         self._timed = timed
         self._queue: list[Item] = []
         self._sending: list[Item] = []
+        self._roof = config.queue_size
         self._handles: dict[str, str] = {}
         self._last_told: dict[str, tuple[int, int]] = {}
         self._firing: dict[str, Alert] = {}
@@ -235,6 +236,7 @@ class Line:
 
     def _take(self) -> list[Item]:
         waiting, self._queue = in_order(self._queue), []
+        self._roof = self._config.queue_size
         return self._without_overtaken(waiting)
 
     def _without_overtaken(self, items: Sequence[Item]) -> list[Item]:
@@ -301,8 +303,9 @@ class Line:
     def _pass_on_early(self) -> None:
         if self._failing_since_s is None or self._is_stopping:
             return
-        is_dead = self._is_fatal or self._seams.now_s - self._failing_since_s >= self._config.deadline_s
+        failing_s = self._seams.now_s - self._failing_since_s
         for item in list(self._queue):
+            is_dead = self._is_fatal or failing_s >= self._config.deadline_of(item.alert)
             # It is tried here as well until its deadline: the receiver may come back, and was perhaps told the beginning.
             if (is_dead or item.deadline_s <= self._until_s) and not item.was_offered:
                 item.was_offered = True
@@ -312,9 +315,15 @@ class Line:
         if self._is_stopping:
             return
         now_s = self._seams.now_s + _TOLERANCE_S
-        expired = [item for item in self._queue if item.deadline_s <= now_s and self._may_expire(item)]
+        late: dict[str, tuple[int, int]] = {}
+        for item in self._queue:
+            if item.deadline_s <= now_s and self._may_expire(item):
+                late[item.alert.key] = max(order_of(item.alert), late.get(item.alert.key, (0, 0)))
+        # What came before goes too, though it may have more time: told alone it would never end here.
+        expired = [item for item in self._queue if order_of(item.alert) <= late.get(item.alert.key, (0, 0))]
         lost = [item for item in expired if not item.is_passed_on and not self._escalate(item)]
-        self._queue = [item for item in self._queue if item not in expired]
+        gone = set(expired)
+        self._queue = [item for item in self._queue if item not in gone]
         self._give_up(lost, self._last_error)
 
     def _may_expire(self, item: Item) -> bool:
@@ -322,8 +331,8 @@ class Line:
         return item.attempts > 0 or self._failing > 0
 
     def _escalate(self, item: Item) -> bool:
-        of_incident = [other for other in in_order(self._queue) if other.incident is item.incident and other is not item]
-        if not self._pass_on(self.name, [item, *of_incident], self._last_error):
+        of_incident = [other for other in self._queue if other.incident is item.incident and other is not item]
+        if not self._pass_on(self.name, [item, *in_order(of_incident)], self._last_error):
             return False
         self._escalated += 1
         self._settle([item], Outcome.ESCALATED, self._last_error)
@@ -334,10 +343,14 @@ class Line:
         self._trim()
 
     def _trim(self) -> None:
-        dropped = to_drop(self._queue, len(self._queue) - self._config.queue_size)
-        if dropped:
-            self._queue = [item for item in self._queue if item not in dropped]
+        if len(self._queue) <= self._roof:
+            return
+        if dropped := to_drop(self._queue, len(self._queue) - self._config.queue_size):
+            gone = set(dropped)
+            self._queue = [item for item in self._queue if item not in gone]
             self._drop(dropped, "its queue is full")
+        # What cannot be dropped is not ranked anew for every alert that comes.
+        self._roof = max(self._config.queue_size, len(self._queue) * 5 // 4)
 
     def _drop(self, items: Sequence[Item], reason: str) -> None:
         self._dropped += len(items)

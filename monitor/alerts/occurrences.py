@@ -22,10 +22,10 @@ class Occurrences:
         incident.events += 1
         incident.event_s = now_s
         incident.detail = f"{occurrence.detail} (event {incident.events})"
-        incident.untold = True
         if occurrence.level > incident.level:
             return [self._register.move(incident, occurrence.level, now_s)]
-        return self._overdue(incident, now_s)
+        incident.untold = incident.untold or not occurrence.quiet
+        return self._overdue(incident, now_s) if incident.untold else []
 
     def sweep(self, incident: Incident, now_s: float, watched_since_s: float) -> list[Notification]:
         """To be called once a second. Quiet counts only from `watched_since_s`."""

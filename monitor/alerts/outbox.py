@@ -218,6 +218,7 @@ def _recovered(saved: Saved) -> Recovered:
         pending=tuple(PendingDelivery(alert, receiver, state.deadline_ms) for alert, receiver, state in saved.pending),
         handles=handles,
         told=saved.told,
+        newest=saved.newest,
         latest=tuple(state.latest for state in saved.incidents if state.latest is not None),
         silences=saved.silences,
         last_number=saved.last_number,

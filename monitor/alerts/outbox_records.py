@@ -62,13 +62,15 @@ class Recovered:
     first), what each receiver said of open incidents (receiver -> incident -> handle), the last alert of every open incident, silences,
     and the highest incident number ever given. `told`: by incident (`Alert.incident`) that is open or has something pending, every
     receiver that any alert of it was delivered to or is pending at, with the highest sequence delivered (0: none yet): it is not told
-    anything older, and it is told the end. `problem`: why the file cannot be used; everything else is empty then.
+    anything older, and it is told the end. `newest`: by key of what is pending, number and sequence of its last
+    alert. `problem`: why the file cannot be used; everything else is empty then.
     """
 
     open: tuple[OpenIncident, ...] = ()
     pending: tuple[PendingDelivery, ...] = ()
     handles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    newest: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     latest: tuple[Alert, ...] = ()
     silences: tuple[Silence, ...] = ()
     last_number: int = 0

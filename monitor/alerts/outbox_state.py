@@ -14,7 +14,7 @@ from monitor.alerts.alert import Alert
 from monitor.alerts.incident import OpenIncident
 from monitor.alerts.outbox_records import Batch, DeliveryRecord, HistoryEntry, Outcome
 from monitor.alerts.rules import Rule
-from monitor.alerts.silences import Silence
+from monitor.alerts.silences import REMEMBERED_MS, Silence
 
 MAX_HELD = 2000
 """Alerts in memory at most: beyond it the oldest that is settled goes, or else the oldest."""
@@ -215,11 +215,11 @@ class OutboxState:
             del self._held[name]
 
     def forget_ended(self, now_ms: float) -> None:
-        """Let go of silences that ended and handles of incidents that are over."""
+        """Let go of silences that ended a day ago and handles of incidents that are over."""
         alive = {f"{key}#{state.incident.number}" for key, state in self._open.items()}
         alive.update(held.alert.incident for held in self._held.values() if not held.is_settled)
         self._handles = {pair: handle for pair, handle in self._handles.items() if pair[1] in alive}
-        self._silences = {name: silence for name, silence in self._silences.items() if silence.until_ms > now_ms}
+        self._silences = {name: silence for name, silence in self._silences.items() if silence.until_ms > now_ms - REMEMBERED_MS}
         gone = [mark for mark in self._marks if mark[0] == "handle" and mark[1:] not in self._handles]
         for mark in gone:
             del self._marks[mark]

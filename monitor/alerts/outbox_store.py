@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from monitor.alerts.outbox_files import FileLock, Identity, failure, prepare, se
 from monitor.alerts.outbox_records import CorruptError, OutboxError, Outcome
 from monitor.alerts.outbox_schema import WRITE, WRITER, check_version, document_of, migrate, version_of
 from monitor.alerts.outbox_state import Changes, DeliveryState, OpenState
-from monitor.alerts.silences import Silence
+from monitor.alerts.silences import REMEMBERED_MS, Silence
 
 Connect = Callable[[str, float], sqlite3.Connection]
 """(path, how long to wait for a lock in seconds) -> a connection in autocommit mode."""
@@ -44,13 +44,17 @@ _TOLD = """
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the file holds that matters to a new process. `told`: see `Recovered`. `unreadable`: rows that no version of ours wrote."""
+    """What the file holds that matters to a new process. `told`, `newest`: see `Recovered`.
+
+    `unreadable`: rows that no version of ours wrote.
+    """
 
     incidents: tuple[OpenState, ...] = ()
     pending: tuple[tuple[Alert, str, DeliveryState], ...] = ()
     silences: tuple[Silence, ...] = ()
     handles: Mapping[tuple[str, str], str] = field(default_factory=dict)
     told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    newest: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     last_number: int = 0
     unreadable: int = 0
 
@@ -128,7 +132,7 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("DELETE FROM deliveries WHERE alert = ?", [(name,) for _, name in old])
             connection.executemany("DELETE FROM alerts WHERE seq = ?", [(seq,) for seq, _ in old])
-            connection.execute("DELETE FROM silences WHERE until_ms <= ?", (now_ms,))
+            connection.execute("DELETE FROM silences WHERE until_ms <= ?", (now_ms - REMEMBERED_MS,))
             connection.execute(_OVER)
             connection.execute("COMMIT")
         return len(old) == _PRUNED_AT_ONCE
@@ -140,7 +144,7 @@ class Store:
             return set_aside(self._path)
 
     def load(self, epoch_ms: float, now_ms: int) -> Saved:
-        """What is open, pending and silenced; times by `epoch_ms`."""
+        """What is open, pending and silenced (or was within the last day); times by `epoch_ms`."""
         with self._reported():
             connection, reader = self._open_connection, _Reader()
             incidents = list(reader.incidents(connection, epoch_ms, now_ms))
@@ -156,6 +160,7 @@ class Store:
                 tuple(silences),
                 {pair: handle for pair, handle in handles.items() if pair[1] in alive},
                 reader.told(connection, alive),
+                reader.newest(connection, {alert.key for alert, _, _ in pending}),
                 last,
                 reader.unreadable,
             )
@@ -226,8 +231,18 @@ class _Reader:
                     sequences[receiver] = max(sequences.get(receiver, 0), sequence)
         return found
 
+    def newest(self, connection: sqlite3.Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for key, number, alert in connection.execute("SELECT key, number, id FROM alerts") if keys else ():
+            if key in keys:
+                with self._counted():
+                    found[key] = max((number, int(alert.rpartition(".")[2])), found.get(key, (0, 0)))
+        return found
+
     def silences(self, connection: sqlite3.Connection, now_ms: int) -> Iterator[Silence]:
-        for (document,) in connection.execute("SELECT document FROM silences WHERE until_ms > ? ORDER BY until_ms", (now_ms,)):
+        # what ended while nobody ran may have held back what still fires
+        since_ms = now_ms - REMEMBERED_MS
+        for (document,) in connection.execute("SELECT document FROM silences WHERE until_ms > ? ORDER BY until_ms", (since_ms,)):
             with self._counted():
                 yield decode_silence(document)
 

@@ -101,16 +101,18 @@ def in_order(items: Sequence[Item]) -> list[Item]:
 
 
 def to_drop(items: Sequence[Item], count: int) -> list[Item]:
-    """The `count` items that are missed least: states that a later one of their incident follows, then those below CRITICAL, oldest first.
+    """At most `count` items, those missed least: states that a later one of their incident follows, then those below CRITICAL.
 
-    So the last state of an incident never goes for the sake of an older one. An end counts as CRITICAL: it is not repeated.
+    Of each the oldest first. The last state of an incident never goes for the sake of an older one, and from CRITICAL on it never goes,
+    nor does an end: they are one an incident, and nobody would tell them again. So there may be fewer than `count`.
     """
     if count <= 0:
         return []
     last = {item.alert.incident: item.alert.sequence for item in sorted(items, key=lambda item: item.alert.sequence)}
 
-    def worth(place: int) -> tuple[bool, bool, int]:
-        alert = items[place].alert
-        return last[alert.incident] == alert.sequence, alert.severity >= Level.CRITICAL or alert.is_resolved, place
+    def worth(item: Item) -> tuple[bool, bool]:
+        alert = item.alert
+        return last[alert.incident] == alert.sequence, alert.severity >= Level.CRITICAL or alert.is_resolved
 
-    return [items[place] for place in sorted(range(len(items)), key=worth)[:count]]
+    ranked = [(worth(item), place) for place, item in enumerate(items)]
+    return [items[place] for rank, place in sorted(ranked)[:count] if rank != (True, True)]

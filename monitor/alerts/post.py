@@ -15,6 +15,7 @@ from monitor.alerts.outbox import Batch, Outcome
 from monitor.alerts.parcel import Item
 from monitor.alerts.routing import Route
 from monitor.alerts.silences import Silence
+from monitor.margin.result import Level
 
 _log = logging.getLogger("marginwatch.dispatcher")
 
@@ -34,22 +35,28 @@ class LineSettings:
 
 @dataclass(frozen=True, slots=True)
 class DispatcherConfig:
-    """Queue length in alerts, times in seconds. Pause after failure n: min(longest, first * 2**(n-1)), half of it random.
+    """Queue length in alerts (last states from CRITICAL on and ends may exceed it), times in seconds. Pause after failure n:
+    min(longest, first * 2**(n-1)), half of it random.
 
-    `deadline_s`: so long a receiver has, then the next one gets it. `fatal_retry_s`: pause after a failure that only a change of
-    configuration mends. `problem_after_s`: so long a receiver may fail before it is an alert itself. `write_limit_s`: what an outbox
-    that does not keep its own limit is given.
+    `deadline_s`: so long a receiver has, then the next one gets it; from CRITICAL on at most `urgent_deadline_s`.
+    `fatal_retry_s`: pause after a failure that only a change of configuration mends. `problem_after_s`: so long a receiver may fail
+    before it is an alert itself. `write_limit_s`: what an outbox that does not keep its own limit is given.
     """
 
     queue_size: int = 256
     group_s: float = 1.0
     deadline_s: float = 300.0
+    urgent_deadline_s: float = 60.0
     first_retry_s: float = 1.0
     longest_retry_s: float = 15.0
     fatal_retry_s: float = 60.0
     send_limit_s: float = 30.0
     problem_after_s: float = 60.0
     write_limit_s: float = 1.0
+
+    def deadline_of(self, alert: Alert) -> float:
+        """How long a receiver has for it, in seconds; an end counts as what it ends."""
+        return min(self.deadline_s, self.urgent_deadline_s) if alert.severity >= Level.CRITICAL else self.deadline_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Register:
             event_s=saved.event_s,
         )
         self._incidents[key] = incident
-        if not (saved.rule in OCCURRENCES or saved.rule in RATIO_RULES or saved.scope.kind in _WITHOUT_READINGS):
+        has_readings = saved.scope.kind not in _WITHOUT_READINGS or saved.rule is Rule.NETWORK
+        if has_readings and saved.rule not in OCCURRENCES and saved.rule not in RATIO_RULES:
             self.unconfirmed[key] = incident
 
     def confirm(self, scope: AlertScope) -> None:
@@ -194,4 +195,5 @@ class Register:
 def _covers(scope: AlertScope, read: AlertScope) -> bool:
     if scope.kind in (ScopeKind.POOL, ScopeKind.PORTFOLIO):
         return scope == read
-    return scope.venue == read.venue and scope.account in ("", read.account)
+    # anything read shows that there is a network
+    return scope == MONITOR or (scope.venue == read.venue and scope.account in ("", read.account))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from monitor.alerts.alert import Alert
 from monitor.alerts.outbox import Outcome, PendingDelivery, Recovered
-from monitor.alerts.parcel import Incident, Item
+from monitor.alerts.parcel import Incident, Item, order_of
 from monitor.alerts.post import DispatcherConfig, Ledger, LineSettings, Seams, guarded
 from monitor.alerts.routing import next_receiver, not_for
 
@@ -29,6 +29,8 @@ class Resumption:
         self._pending_at: dict[str, set[str]] = {}
         for pending in recovered.pending:
             self._pending_at.setdefault(pending.alert.id, set()).add(pending.receiver)
+        self._unfinished = {f"{incident.key}#{incident.number}" for incident in recovered.open}
+        self._unfinished |= {pending.alert.incident for pending in recovered.pending if pending.alert.is_resolved}
         self._incidents = {alert.incident: self._incident(alert) for alert in recovered.latest}
         self.open = {alert.key: self._incidents[alert.incident] for alert in recovered.latest}
 
@@ -51,6 +53,12 @@ class Resumption:
         waiting: dict[str, list[Item]] = {}
         for pending in self._recovered.pending:
             alert = pending.alert
+            if self._is_superseded(alert):
+                _log.warning(
+                    "alerts: receiver %s: not sent, its incident is over and a later one was told: %s", pending.receiver, alert.title
+                )
+                self._settle(pending, Outcome.DROPPED, "its incident is over, and a later alert of it was told before")
+                continue
             had = had_by_id.setdefault(alert.id, self._had(alert))
             incident = self._incidents.setdefault(alert.incident, Incident(alert.number, is_known=False))
             receiver: str | None = pending.receiver
@@ -93,10 +101,18 @@ class Resumption:
         if is_lost:
             _log.error("alerts: receiver %s is configured no more, and nobody is left for: %s", former, alert.title)
         outcome = Outcome.FAILED if is_lost else Outcome.ESCALATED
-        guarded(self._ledger.settle, [alert.id], former, outcome, self._seams.clock.time_ms(), "it is configured no more")
+        self._settle(pending, outcome, "it is configured no more")
         return heir
+
+    def _is_superseded(self, alert: Alert) -> bool:
+        # Its end was told by a process that knew nothing of it, or never: sent now it would fire for ever.
+        is_last = order_of(alert) >= self._recovered.newest.get(alert.key, (0, 0))
+        return not is_last and alert.incident not in self._unfinished
+
+    def _settle(self, pending: PendingDelivery, outcome: Outcome, reason: str) -> None:
+        guarded(self._ledger.settle, [pending.alert.id], pending.receiver, outcome, self._seams.clock.time_ms(), reason)
 
     def _deadline_s(self, pending: PendingDelivery) -> float:
         left_s = (pending.deadline_ms - self._seams.clock.time_ms()) / 1000
         # A wall clock that was set meanwhile must neither give up at once nor wait for ever.
-        return self._seams.now_s + min(max(left_s, self._config.longest_retry_s), self._config.deadline_s)
+        return self._seams.now_s + min(max(left_s, self._config.longest_retry_s), self._config.deadline_of(pending.alert))

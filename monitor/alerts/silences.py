@@ -14,6 +14,9 @@ LONGEST_MS = 30 * 24 * 3_600_000
 MOST = 500
 """Silences at a time."""
 
+REMEMBERED_MS = 24 * 3_600_000
+"""So long the outbox keeps one that has ended: the next start then knows what it held back."""
+
 _LONGEST_PATTERN = 200
 _LONGEST_REASON = 500
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -22,6 +25,11 @@ _ID_LENGTH = 6
 
 class SilenceError(ValueError):
     """A silence that cannot be; the text names what is wrong with it and what to write instead."""
+
+
+def fits(key: str, pattern: str) -> bool:
+    """Whether the key of an alert fits a pattern with shell wildcards, or is the pattern: keys may hold brackets themselves."""
+    return key == pattern or fnmatchcase(key, pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +48,7 @@ class Silence:
 
     def matches(self, alert: Alert, now_ms: int) -> bool:
         """Whether the alert is not to be sent now. Its severity counts: what comes down from above `up_to` is told too."""
-        if now_ms >= self.until_ms or alert.severity > self.up_to:
-            return False
-        return alert.key == self.pattern or fnmatchcase(alert.key, self.pattern)
+        return now_ms < self.until_ms and alert.severity <= self.up_to and fits(alert.key, self.pattern)
 
 
 class Silences:
@@ -122,8 +128,8 @@ def _problem(pattern: str, until_ms: int, reason: str, now_ms: int, up_to: Level
         return f"the pattern is longer than {_LONGEST_PATTERN} characters or has unprintable ones; write the key of an alert"
     if not reason:
         return "the reason is empty; say why, for whoever finds the pager silent"
-    if len(reason) > _LONGEST_REASON:
-        return f"the reason is longer than {_LONGEST_REASON} characters; shorten it"
+    if len(reason) > _LONGEST_REASON or not reason.isprintable():
+        return f"the reason is longer than {_LONGEST_REASON} characters or has unprintable ones; write a line of plain text"
     if until_ms <= now_ms:
         return "the end is in the past; give one that is still to come"
     if until_ms - now_ms > LONGEST_MS:

@@ -19,7 +19,7 @@ from monitor.alerts.text_figures import TITLE_LIMIT, amount, clean, duration, li
 from monitor.alerts.text_stages import NEXT_STEP
 from monitor.alerts.text_titles import title
 
-__all__ = ["NEXT_STEP", "TITLE_LIMIT", "Text", "amount", "clean", "duration", "group", "move", "percent", "render", "symbol"]
+__all__ = ["NEXT_STEP", "TITLE_LIMIT", "Text", "amount", "clean", "duration", "group", "move", "percent", "render", "symbol", "worst_first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,26 @@ def render(notification: Notification, link: str = "") -> Text:
 
 
 def group(alerts: Sequence[Alert]) -> Text:
-    """The text of a burst (at least one): a single one as itself, several under a common first line, worst first."""
-    ordered = sorted(alerts, key=lambda alert: -alert.severity)
+    """The text of a burst (at least one): a single one as itself, several under a common first line, in the order of `worst_first`."""
+    ordered = worst_first(alerts)
     if len(ordered) == 1:
         return Text(ordered[0].title, tuple(_below(ordered[0])))
     heads = [alert.title.split(": ", 1)[0] for alert in ordered]
     lines = [line for alert in ordered for line in ("", alert.title, *_below(alert))]
-    return Text(listed(f"{len(ordered)} alerts: ", heads), tuple(lines))
+    over = _ended(alerts)
+    firing = {alert.incident for alert in alerts} - over
+    lead = f"{len(firing)} firing, {len(over)} resolved: " if firing and over else f"{len(ordered)} alerts: "
+    return Text(listed(lead, heads), tuple(lines))
+
+
+def worst_first(alerts: Sequence[Alert]) -> list[Alert]:
+    """What fires before what is over, each with the worst first."""
+    over = _ended(alerts)
+    return sorted(alerts, key=lambda alert: (alert.incident in over, -alert.severity))
+
+
+def _ended(alerts: Sequence[Alert]) -> set[str]:
+    return {alert.incident for alert in alerts if alert.is_resolved}
 
 
 def _below(alert: Alert) -> Iterator[str]:

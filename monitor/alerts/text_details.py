@@ -9,7 +9,7 @@ from monitor.alerts.rules import Rule, data_problem
 from monitor.alerts.scope import AlertScope, ScopeKind
 from monitor.alerts.text_figures import clean, duration, percent
 from monitor.alerts.text_stages import NEXT_STEP
-from monitor.alerts.text_titles import action, distance
+from monitor.alerts.text_titles import action, distance, end, is_closed
 from monitor.alerts.text_wording import WORDINGS
 from monitor.live.reading import PortfolioReading
 from monitor.margin.result import PoolResult
@@ -37,8 +37,9 @@ def _lines(notification: Notification) -> Iterator[str]:
         yield f"maintenance: {venue}: {notification.maintenance}; it may take no orders now, and levels are told as ever"
     if notification.subject:
         yield f"about: {notification.subject}"
-    if notification.detail:
-        yield f"why: {notification.detail}"
+    why = end(notification) if notification.change is Change.RESOLVED else notification.detail
+    if why:
+        yield f"why: {why}"
     remedy = _remedy(notification)
     if remedy:
         yield f"remedy: {remedy}"
@@ -99,6 +100,8 @@ def _money(result: PoolResult | PortfolioReading, asset: str) -> Iterator[str]:
 def _pool(notification: Notification, result: PoolResult) -> Iterator[str]:
     raw = "" if result.raw_ratio is None else f"; the venue's own ratio {result.raw_ratio:.4f}, limit {result.limit:g}"
     yield _ratio(notification) + raw
+    if is_closed(notification):
+        return
     yield from _money(result, result.asset)
     if distance(result):
         price = "" if result.worst_liquidation_price is None else f", at a mark of {result.worst_liquidation_price:,.10g}"
@@ -110,7 +113,8 @@ def _pool(notification: Notification, result: PoolResult) -> Iterator[str]:
 
 def _data(notification: Notification, result: PoolResult) -> Iterator[str]:
     if notification.frozen:
-        yield _frozen(result, "pool")
+        if notification.change is not Change.RESOLVED:
+            yield _frozen(result, "pool")
     elif result.data_age_s is not None:
         apart = ", figures unreconciled with the venue's" if result.reconciled is False else ""
         yield f"data: {duration(result.data_age_s)} old{apart}"
@@ -133,5 +137,5 @@ def _portfolio(notification: Notification, reading: PortfolioReading) -> Iterato
     if reading.next_step:
         yield f"next: {reading.next_step}"
     yield from _safety(notification)
-    if notification.frozen:
+    if notification.frozen and notification.change is not Change.RESOLVED:
         yield _frozen(reading, "portfolio")

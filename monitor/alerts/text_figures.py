@@ -34,8 +34,10 @@ class Part(NamedTuple):
 
 def percent(ratio: float) -> str:
     """A ratio as per cent with at most one decimal, cut, never rounded up to a level it has not reached."""
-    if math.isinf(ratio):
+    if math.isinf(ratio) and ratio > 0:
         return "infinite"
+    if not ratio > -LARGEST_RATIO:
+        return "unknown"
     if ratio >= LARGEST_RATIO:
         return f"over {LARGEST_RATIO * 100:.0f}%"
     return f"{_trimmed(_cut(ratio * 100, Decimal('0.1'), ROUND_DOWN))}%"

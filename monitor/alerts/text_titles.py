@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from decimal import ROUND_CEILING
 
+from connectors.events import FeedStatus
 from connectors.model import PositionSide
 from monitor.alerts.incident import Change, Notification, Reading
 from monitor.alerts.rules import Rule, data_problem
@@ -17,6 +18,14 @@ from monitor.margin.result import PoolKind, PoolResult
 
 # What goes first where a line is too long has the highest rank.
 _ASIDE, _DISTANCE, _AGE, _REMEDY = 4, 5, 6, 9
+
+
+OVER = "over"
+"""What the end of a condition begins with; its last sentence follows."""
+
+POOL_GONE = "the pool is gone"
+NO_CONNECTION = "no connection to "
+"""What the detail of the network's alert begins with where a single venue is silent."""
 
 
 def title(notification: Notification) -> str:
@@ -36,6 +45,16 @@ def action(notification: Notification) -> str:
     elif isinstance(result, PortfolioReading):
         ways = [way for way in (_cash(result.cash_to_safety, "USD"),) if way]
     return f"{' or '.join(ways)} -> {percent(notification.thresholds.warning)}" if ways else ""
+
+
+def is_closed(notification: Notification) -> bool:
+    """Whether an alert ends with its pool: there are no figures of now."""
+    return notification.change is Change.RESOLVED and notification.detail.startswith(POOL_GONE)
+
+
+def end(notification: Notification) -> str:
+    """Why an alert ended, where that is more than that what it said is over: its old sentence would read as if it were so now."""
+    return "" if notification.detail.partition(":")[0] == OVER else notification.detail
 
 
 def distance(result: PoolResult) -> str:
@@ -69,7 +88,9 @@ _Title = tuple[str, list[Part]]
 
 
 def _word(notification: Notification) -> str:
-    return "RESOLVED" if notification.change is Change.RESOLVED else notification.level.name
+    if notification.change is Change.RESOLVED:
+        return "CLOSED" if is_closed(notification) else "RESOLVED"
+    return notification.level.name
 
 
 def _level_title(notification: Notification) -> _Title:
@@ -91,7 +112,7 @@ def _course(notification: Notification) -> Iterator[str]:
     before = notification.ratio_before
     if notification.change is Change.RESOLVED:
         yield f"was {notification.previous.name}"
-        yield notification.detail
+        yield end(notification)
     elif notification.change is Change.DEESCALATED:
         yield f"down from {notification.previous.name}"
     elif notification.change is Change.ESCALATED:
@@ -104,6 +125,8 @@ def _course(notification: Notification) -> Iterator[str]:
 
 def _figures(notification: Notification, result: Reading | None) -> Iterator[Part]:
     is_over = notification.change is Change.RESOLVED
+    if is_closed(notification):
+        return
     if isinstance(result, PoolResult | PortfolioReading) and result.excess is not None and result.equity is not None:
         yield Part(2, _left(result.excess, result.equity))
     if not is_over:
@@ -157,8 +180,8 @@ def _rule_title(notification: Notification) -> _Title:
     wording = WORDINGS[notification.rule]
     if notification.change is Change.RESOLVED:
         parts = [Part(1, text) for text in _course(notification)]
-        return _head(notification), [*parts, Part(2, notification.subject)]
-    told = _without(wording.noun, notification.detail) or notification.subject
+        return _head(notification), [*parts, *_now(notification), Part(2, notification.subject)]
+    told = _without(_noun(notification), notification.detail) or notification.subject
     parts = [Part(0, wording.claim), Part(1 if wording.claim else 0, "" if told == wording.claim else told)]
     parts += [Part(2, text) for text in _course(notification)]
     if notification.frozen:
@@ -168,15 +191,36 @@ def _rule_title(notification: Notification) -> _Title:
     return _head(notification), [*parts, Part(_REMEDY, wording.remedy)]
 
 
+def _now(notification: Notification) -> Iterator[Part]:
+    if not WORDINGS[notification.rule].has_figures or notification.frozen or is_closed(notification):
+        return
+    result = notification.result
+    if notification.ratio is not None:
+        yield Part(0, f"now {percent(notification.ratio)}")
+    if isinstance(result, PoolResult) and distance(result):
+        yield Part(_DISTANCE, f"liquidates {distance(result)}")
+
+
+def _noun(notification: Notification) -> str:
+    said = notification.detail.removeprefix(f"{OVER}: ")
+    if notification.rule is Rule.NETWORK and said.startswith(NO_CONNECTION):
+        return said
+    if notification.rule is Rule.STALE_FEED and f" is {FeedStatus.CONNECTING.value}" in said:
+        return "feed is connecting"
+    return WORDINGS[notification.rule].noun
+
+
 def _without(noun: str, detail: str) -> str:
     # what stands before the colon need not be said again behind it
     told = detail.removeprefix("the ")
+    if told == noun:
+        return ""
     return told.removeprefix(f"{noun}: ") if told.startswith(f"{noun}: ") else detail
 
 
 def _head(notification: Notification) -> str:
     place = "" if notification.scope.kind is ScopeKind.MONITOR else notification.scope.place
-    return " ".join(word for word in (_word(notification), WORDINGS[notification.rule].noun, place) if word)
+    return " ".join(word for word in (_word(notification), _noun(notification), place) if word)
 
 
 _HEADS = {Rule.LEVEL: _level_title, Rule.DATA: _data_title, Rule.UNRECONCILED: _unreconciled_title}

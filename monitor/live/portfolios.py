@@ -292,7 +292,7 @@ class LivePortfolios:
         return self.resolvers.fx(asset) if self.is_stable(asset) else self.resolvers.index(asset)
 
     def _usd(self, asset: str) -> float:
-        return 1.0 if asset == "USD" else self.price(asset).value
+        return 1.0 if asset == USD else self.resolvers.value(asset, is_stable=self.is_stable(asset))
 
     def _worth(self, holding: OutcomeHolding) -> float:
         own, other = self._mid(holding, holding.side), self._mid(holding, 1 - holding.side)

@@ -22,36 +22,41 @@ from config.tables import problems_of
 from connectors.aster.settings import AgentKey
 from connectors.aster.signing import AgentSigner, Nonces, VenueClock
 from connectors.clock import SystemClock
+from monitor.recording.redaction import SHORTEST
 
 _PREFIX = "MARGINWATCH_REPLAY_"
 _HEX_KEY = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
 _WORD = re.compile(r"[A-Za-z]{1,5}-")
 _NAMED_KEYS = ("_file", "_env")
+_LONG = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """`document`: raw tables, an environment of stand-ins, parameter files, and stand-ins for the addresses of agents by account.
 
-    `stand_ins` by secret never leaves the process.
+    `stand_ins` by secret never leaves the process. `short` names the settings whose secrets are too short to be searched for.
     """
 
     document: dict[str, Any]
     stand_ins: Mapping[str, str] = field(repr=False)
+    short: tuple[str, ...] = ()
 
 
 def without_secrets(settings: Settings) -> Recorded:
     """The configuration with a stand-in for every secret, and for the address of every agent, which its key gives away."""
-    environ: dict[str, str] = {}
-    stand_ins: dict[str, str] = {}
-    raw = _raw(settings, environ, stand_ins)
+    found = _Found()
+    raw, stand_ins = found.raw(settings, ""), found.stand_ins
     agents: dict[str, str] = {}
     for account in settings.accounts:
         if account.agent_key is not None:
             address = _agent(account.agent_key.reveal(), account.address)
             agents[account.id] = stand_ins.setdefault(address, f"0xa9e7{len(stand_ins):036x}")
     files = dict(_parameter_files(settings, raw))
-    return Recorded({"settings": raw, "environ": environ, "files": files, "agents": agents}, stand_ins)
+    # a secret that was pasted elsewhere too; a short one may be a word of the configuration
+    long = {secret: known for secret, known in stand_ins.items() if len(secret) >= _LONG}
+    document = {"settings": _replaced(raw, long), "environ": found.environ, "files": _replaced(files, long), "agents": agents}
+    return Recorded(document, stand_ins, tuple(found.short))
 
 
 def settings_of(document: Mapping[str, Any]) -> Settings:
@@ -71,30 +76,51 @@ def validated(document: Mapping[str, Any], raw: Mapping[str, Any], *, base: Path
             raise ConfigError("the configuration of the replay", problems_of(error, Settings)) from None
 
 
-def _raw(model: BaseModel, environ: dict[str, str], stand_ins: dict[str, str]) -> dict[str, Any]:
-    told = {name: field.alias or name for name, field in type(model).model_fields.items() if name in model.model_fields_set}
-    raw = {alias: _plain(getattr(model, name), environ, stand_ins) for name, alias in told.items()}
-    if isinstance(model, SecretHolder):
-        for name, secret in model.secrets.items():
-            known = stand_ins.setdefault(secret.reveal(), stand_in(secret.reveal(), len(stand_ins) + 1))
-            variable = f"{_PREFIX}{len(environ) + 1}"
-            environ[variable] = known
-            for ending in _NAMED_KEYS:
-                raw.pop(f"{name}{ending}", None)
-            raw[f"{name}_env"] = variable
-    return raw
+class _Found:
+    """Raw tables of a configuration, and what was found in it on the way."""
+
+    def __init__(self) -> None:
+        self.environ: dict[str, str] = {}
+        self.stand_ins: dict[str, str] = {}
+        self.short: list[str] = []
+
+    def raw(self, model: BaseModel, where: str) -> dict[str, Any]:
+        told = {name: field.alias or name for name, field in type(model).model_fields.items() if name in model.model_fields_set}
+        raw = {alias: self._plain(getattr(model, name), f"{where}.{alias}".lstrip(".")) for name, alias in told.items()}
+        if isinstance(model, SecretHolder):
+            for name, secret in model.secrets.items():
+                text = secret.reveal()
+                known = self.stand_ins.setdefault(text, stand_in(text, len(self.stand_ins) + 1))
+                if len(text) < SHORTEST:
+                    self.short.append(f"[{where}] {name}")
+                variable = f"{_PREFIX}{len(self.environ) + 1}"
+                self.environ[variable] = known
+                for ending in _NAMED_KEYS:
+                    raw.pop(f"{name}{ending}", None)
+                raw[f"{name}_env"] = variable
+        return raw
+
+    def _plain(self, value: Any, where: str) -> Any:
+        if isinstance(value, BaseModel):
+            return self.raw(value, where)
+        if isinstance(value, Mapping):
+            return {str(key): self._plain(one, f"{where}.{key}") for key, one in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return [self._plain(one, f"{where}.{getattr(one, 'id', place)}") for place, one in enumerate(value)]
+        if isinstance(value, str | int | float | None):
+            return value
+        return str(value)
 
 
-def _plain(value: Any, environ: dict[str, str], stand_ins: dict[str, str]) -> Any:
-    if isinstance(value, BaseModel):
-        return _raw(value, environ, stand_ins)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one, environ, stand_ins) for key, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(one, environ, stand_ins) for one in value]
-    if isinstance(value, str | int | float | None):
-        return value
-    return str(value)
+def _replaced(value: Any, stand_ins: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(one, stand_ins) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_replaced(one, stand_ins) for one in value]
+    if isinstance(value, str):
+        for secret, known in stand_ins.items():
+            value = value.replace(secret, known)
+    return value
 
 
 def stand_in(secret: str, number: int) -> str:

@@ -14,6 +14,7 @@ with asyncio.Runner(loop_factory=CountingLoop) as runner: ...
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from connectors.events import Event
 from monitor.recording import ops
 from monitor.recording.configuration import without_secrets
 from monitor.recording.digest import Digest
-from monitor.recording.redaction import Redactor
+from monitor.recording.redaction import SHORTEST, Redactor
 from monitor.recording.seams import RecordingClock, RecordingHttp, RecordingWebSockets, RecordingWorkers, Tape
 from monitor.recording.turns import CountingLoop
 from monitor.recording.writer import Limits, Writer, WriterStatus
@@ -36,6 +37,8 @@ from monitor.workers import Threads, Workers
 
 if TYPE_CHECKING:
     from monitor.app import Application, ConnectorFactory
+
+_log = logging.getLogger("marginwatch.recording")
 
 
 class Told(Protocol):
@@ -77,6 +80,13 @@ class Recorder:
         self, directory: Path, settings: Settings, *, limits: Limits | None = None, writer: Callable[..., Writer] = Writer
     ) -> None:
         recorded = without_secrets(settings)
+        for name in recorded.short:
+            _log.warning(
+                "%s has fewer than %d characters: the recorder does not look for it in what it records, as it occurs by chance; "
+                "give it a longer secret",
+                name,
+                SHORTEST,
+            )
         self.seed = random.SystemRandom().randrange(2**63)
         about = {"configuration": recorded.document, "seed": self.seed}
         self._writer = writer(directory, about, Redactor(recorded.stand_ins), limits)

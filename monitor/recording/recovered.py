@@ -8,7 +8,11 @@ from pydantic import TypeAdapter
 
 from monitor.alerts.incident import OpenIncident
 from monitor.alerts.outbox_records import Recovered
+from monitor.alerts.rules import Rule
 from monitor.alerts.silences import Silence
+
+NOT_REPLAYED = frozenset({Rule.RECEIVER, Rule.OUTBOX})
+"""Alerts about the sending of alerts: a replay sends none, so that it can neither tell nor end one."""
 
 _OPEN = TypeAdapter(tuple[OpenIncident, ...])
 _SILENCES = TypeAdapter(tuple[Silence, ...])
@@ -26,9 +30,9 @@ def recovered_document(result: object) -> dict[str, Any] | None:
 
 
 def recovered_of(document: dict[str, Any]) -> Recovered:
-    """The same again, with nothing left to be sent."""
+    """The same again, with nothing left to be sent, and nothing of what is not replayed."""
     return Recovered(
-        open=_OPEN.validate_python(document["open"]),
+        open=tuple(incident for incident in _OPEN.validate_python(document["open"]) if incident.rule not in NOT_REPLAYED),
         silences=_SILENCES.validate_python(document["silences"]),
         last_number=document["last_number"],
     )

@@ -19,6 +19,8 @@ VERSION = 1
 _NAME = re.compile(r"run-(\d{6})-(\d{6})\.mwrec")
 _HEAD = struct.Struct(">II")
 _LARGEST_BLOCK = 256 * 1024 * 1024
+_PACKED = zlib.compress(b"", 1)[:2]
+_CONFIGURATION = ("settings", "environ", "files", "agents")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,19 +60,35 @@ def header_block(run: int, number: int, about: dict[str, Any]) -> bytes:
 
 
 class Damaged(ValueError):
-    """A file is no segment, or ends within a block. The text names the file."""
+    """A file is no segment, or ends within a block. The text names the file. `is_cut`: all that is missing is its end."""
+
+    def __init__(self, text: str, *, is_cut: bool = False) -> None:
+        super().__init__(text)
+        self.is_cut = is_cut
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """What a segment says of itself. Raises Damaged, OSError."""
     with path.open("rb") as file:
         data = _next_block(file, path)
-    header: object = orjson.loads(data) if data is not None else None
-    if not isinstance(header, dict) or header.get("magic") != MAGIC:
+    header = _loaded(data)
+    if header.get("magic") != MAGIC:
         raise Damaged(f"{path.name} is no recording of marginwatch")
     if header.get("version") != VERSION:
         raise Damaged(f"{path.name} was written in format {header.get('version')}, this program reads {VERSION}")
+    configuration = header.get("configuration")
+    is_whole = isinstance(configuration, dict) and all(isinstance(configuration.get(name), dict) for name in _CONFIGURATION)
+    if not is_whole or not all(isinstance(header.get(name), int) for name in ("seed", "ns", "ms")):
+        raise Damaged(f"{path.name} lacks the configuration of its run")
     return header
+
+
+def _loaded(data: bytes | None) -> dict[str, Any]:
+    try:
+        header = None if data is None else orjson.loads(data)
+    except orjson.JSONDecodeError:
+        header = None
+    return header if isinstance(header, dict) else {}
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
@@ -82,15 +100,41 @@ def read_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _next_block(file: BinaryIO, path: Path) -> bytes | None:
+    at = file.tell()
     head = file.read(_HEAD.size)
     if not head:
         return None
     if len(head) == _HEAD.size:
         size, checksum = _HEAD.unpack(head)
         packed = file.read(size) if size <= _LARGEST_BLOCK else b""
-        if len(packed) == size and zlib.crc32(packed) == checksum:
-            try:
-                return zlib.decompress(packed)
-            except zlib.error:
-                pass
-    raise Damaged(f"{path.name} ends within a block")
+        if len(packed) == size:
+            data = _unpacked(packed, checksum)
+            if data is None:
+                raise Damaged(f"{path.name} holds a damaged block")
+            return data
+    file.seek(at + 1)
+    if _holds_block(file.read()):
+        raise Damaged(f"{path.name} holds a damaged block")
+    raise Damaged(f"{path.name} ends within a block", is_cut=True)
+
+
+def _unpacked(packed: bytes, checksum: int) -> bytes | None:
+    if zlib.crc32(packed) != checksum:
+        return None
+    unpacking = zlib.decompressobj()
+    try:
+        data = unpacking.decompress(packed, _LARGEST_BLOCK)
+    except zlib.error:
+        return None
+    return data if unpacking.eof else None
+
+
+def _holds_block(data: bytes) -> bool:
+    # a length that was damaged looks like the end of a killed process, but for what stands behind it
+    at = data.find(_PACKED, _HEAD.size)
+    while at >= 0:
+        size, checksum = _HEAD.unpack_from(data, at - _HEAD.size)
+        if 0 < size <= len(data) - at and zlib.crc32(memoryview(data)[at : at + size]) == checksum:
+            return True
+        at = data.find(_PACKED, at + 1)
+    return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,10 +25,6 @@ from monitor.venues import Transports, connector_factory
 
 Told = tuple[int, int, list[Any]]
 """An alert: clock readings (monotonic ns, Unix ms) and what it says (rule, change, level, key, title)."""
-
-
-SWITCH_S = 0.0002
-"""How long a thread waits for the interpreter during a replay at most."""
 
 
 @dataclass(slots=True)
@@ -61,6 +56,8 @@ class Outcome:
     recorded_alerts: list[Told] = field(default_factory=list)
     divergences: Divergences = field(default_factory=Divergences)
     seconds: float = 0.0
+    not_reached: list[int] = field(default_factory=list)
+    """Times to look at that lie beyond the end, nanoseconds from the start."""
 
     @property
     def recorded_seconds(self) -> float:
@@ -88,17 +85,6 @@ def _little_collecting() -> Iterator[None]:
         gc.unfreeze()
 
 
-@contextmanager
-def _quick_switching() -> Iterator[None]:
-    # a thread that measures for the loop needs the interpreter twenty times, for an instant each
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
 class Replay:
     """One replay of a run under a configuration; `run` it once."""
 
@@ -117,11 +103,12 @@ class Replay:
         """Play it to its end, or as far as wished."""
         selector = ReplaySelector()
         outcome, conductor = self._outcome, self._conductor
-        with _little_collecting(), _quick_switching(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        with _little_collecting(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             began = time.perf_counter()
             runner.run(self._play(selector))
             outcome.seconds = time.perf_counter() - began
         outcome.end_ns, outcome.end_ms = conductor.now_ns, conductor.now_ms
+        outcome.not_reached = list(self._looks)
         outcome.recorded_alerts = [told for told in conductor.recorded_alerts if told[0] <= conductor.now_ns]
         return outcome
 

@@ -5,18 +5,21 @@ Exit codes: 0 every evaluation and alert is the recorded one, 1 something differ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
 from config.errors import ConfigError
 from config.settings import Settings
+from monitor.alerts.incident import Change
 from monitor.app import Application
 from monitor.live.report import frozen
 from monitor.margin.result import Level
+from monitor.recording.recovered import NOT_REPLAYED
 from monitor.replay.assembly import Outcome, Replay, Told, Wishes, warm
 from monitor.replay.compare import compare, compared_lines
 from monitor.replay.settings import ReplaySettings, parse_levels
@@ -24,8 +27,7 @@ from monitor.replay.source import RecordedRun, ReplayError, open_run, told_time
 
 SAME, DIFFERENT, UNUSABLE = 0, 1, 2
 
-NOT_REPLAYED = frozenset({"receiver", "outbox"})
-"""Alerts about the sending of alerts: a replay sends none."""
+_REPEATED = str(Change.REPEATED.value)
 
 Echo = Callable[[str], None]
 
@@ -58,7 +60,7 @@ def run_replay(
             speed=speed,
             look_at=[_offset_ns(text, "--report-at", begin_ms) for text in report_at],
             look=None if out is None else _Reports(out, echo).write,
-            told=lambda told, begin_ns: echo(alert_line(told, begin_ns)),
+            told=lambda told, begin_ns: echo(alert_line(told, begin_ns)) if comparable([told]) else None,
         )
     except (ReplayError, ConfigError) as error:
         click.echo(str(error), err=True)
@@ -67,8 +69,12 @@ def run_replay(
     echo(f"run {recorded.number}, recorded from {told_time(begin_ms)} UTC")
     outcome = Replay(recorded, configured.settings, wishes).run()
     code = _tell(recorded, outcome, configured.is_recorded, echo)
+    for at_ns in outcome.not_reached:
+        echo(f"no report of {_seconds(at_ns)}: the replay ended at {outcome.recorded_seconds:.1f}s")
     if other is not None:
-        _compare(recorded, other, wanted, outcome, wishes, echo)
+        before = "as recorded" if configured.is_recorded else "under --config alone"
+        for line in _compared(recorded, other, wanted, outcome, wishes, before):
+            echo(line)
     return code
 
 
@@ -83,6 +89,17 @@ def comparable(alerts: Sequence[Told]) -> list[Told]:
     return [told for told in alerts if told[2][0] not in NOT_REPLAYED]
 
 
+def without_lone_reminders(ours: Sequence[Told], theirs: Sequence[Told]) -> tuple[list[Told], list[Told], int]:
+    """Both without the reminders that only one of them has, and how many those are: a silence ends with one, and is not recorded."""
+    told, was = ([str(one) for one in alerts] for alerts in (ours, theirs))
+    common = set(told) & set(was)
+    kept = [
+        [alert for alert, text in zip(alerts, texts, strict=True) if alert[2][1] != _REPEATED or text in common]
+        for alerts, texts in ((ours, told), (theirs, was))
+    ]
+    return kept[0], kept[1], len(ours) + len(theirs) - len(kept[0]) - len(kept[1])
+
+
 def _tell(recorded: RecordedRun, outcome: Outcome, is_recorded: bool, echo: Echo) -> int:
     seconds, took = outcome.recorded_seconds, max(outcome.seconds, 1e-9)
     pace = f"{seconds:.1f} s in {took:.2f} s, {seconds / took:.0f} times real time"
@@ -92,6 +109,8 @@ def _tell(recorded: RecordedRun, outcome: Outcome, is_recorded: bool, echo: Echo
     is_same = not outcome.differing and not outcome.divergences.total
     if is_recorded:
         is_same &= _tell_alerts(outcome, echo)
+    else:
+        echo(f"{len(comparable(outcome.alerts))} alerts, not compared with the recorded ones: --config changes what is told")
     divergences = outcome.divergences
     if divergences.total:
         counts = ", ".join(
@@ -109,7 +128,9 @@ def _tell(recorded: RecordedRun, outcome: Outcome, is_recorded: bool, echo: Echo
 
 
 def _tell_alerts(outcome: Outcome, echo: Echo) -> bool:
-    ours, theirs = comparable(outcome.alerts), comparable(outcome.recorded_alerts)
+    ours, theirs, reminders = without_lone_reminders(comparable(outcome.alerts), comparable(outcome.recorded_alerts))
+    if reminders:
+        echo(f"note: {reminders} reminders after silences are not compared")
     if ours == theirs:
         echo(f"{len(ours)} alerts, all as recorded")
         return True
@@ -122,12 +143,13 @@ def _tell_alerts(outcome: Outcome, echo: Echo) -> bool:
     return False
 
 
-def _compare(recorded: RecordedRun, settings: Settings, levels: dict[str, float], before: Outcome, wishes: Wishes, echo: Echo) -> None:
+def _compared(
+    recorded: RecordedRun, settings: Settings, levels: dict[str, float], outcome: Outcome, wishes: Wishes, before: str
+) -> list[str]:
     changed = Replay(recorded, settings, Wishes(until_ns=wishes.until_ns)).run()
     asked = [Level[name.upper()] for name in levels]
     text = ", ".join(f"{name} at {value:.0%}" for name, value in levels.items())
-    for line in compared_lines(compare(before.alerts, changed.alerts, before.begin_ns), asked, text):
-        echo(line)
+    return compared_lines(compare(outcome.alerts, changed.alerts, outcome.begin_ns), asked, text, before)
 
 
 class _Reports:
@@ -138,22 +160,31 @@ class _Reports:
         self._echo = echo
 
     def write(self, at_ns: int, app: Application) -> None:
-        told = f"{at_ns / 1e9:g}s"
         live = app.portfolios
         seen: set[str] = set()
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             for portfolio in live.settings.portfolios:
                 if portfolio.id in seen:
                     continue
                 still = frozen(live, app.engine, portfolio.id)
                 seen.update(still.order)
-                path = self._directory / f"report-{told}-{portfolio.id}.json"
-                document = {"report": still.report(), "snapshot": still.snapshot}
-                path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-                self._echo(f"{at_ns / 1e9:+10.1f}s  report written: {path}")
+                self._keep(at_ns, "report", portfolio.id, still.report())
+                if still.snapshot is not None:
+                    self._keep(at_ns, "snapshot", portfolio.id, still.snapshot)
         except OSError as error:
             self._echo(f"{at_ns / 1e9:+10.1f}s  the report cannot be written: {error.strerror}")
+
+    def _keep(self, at_ns: int, kind: str, name: str, document: Mapping[str, Any]) -> None:
+        path = self._directory / f"{kind}-{_seconds(at_ns)}-{name}.json"
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        self._echo(f"{at_ns / 1e9:+10.1f}s  {kind} written: {path}")
+
+
+def _seconds(ns: int) -> str:
+    return f"{round(ns / 1e9, 3):.12g}s"
 
 
 def _offset_ns(text: str, option: str, begin_ms: int) -> int:

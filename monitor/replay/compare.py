@@ -44,14 +44,14 @@ def compare(before: Sequence[Told], changed: Sequence[Told], begin_ns: int) -> l
     return [FirstTold(key, level, old.get((key, level)), new.get((key, level))) for key, level in keys]
 
 
-def compared_lines(rows: Sequence[FirstTold], asked: Sequence[Level], text: str) -> list[str]:
-    """The answer in words: a line for each pool and level that was asked about."""
+def compared_lines(rows: Sequence[FirstTold], asked: Sequence[Level], text: str, before: str = "as recorded") -> list[str]:
+    """The answer in words: a line for each pool and level that was asked about. `before`: what the first replay ran under."""
     lines = [f"with {text}:"]
     liquidations = {row.key: row.before_s for row in rows if row.level is Level.LIQUIDATION}
     told = [row for row in rows if row.level in asked]
     for row in told:
         left = liquidations.get(row.key)
-        lines.append(f"  {row.key} {row.level.label}: {_line(row, left)}")
+        lines.append(f"  {row.key} {row.level.label}: {_line(row, left, before)}")
     gains = [row.gained_s for row in told if row.gained_s is not None]
     if not told:
         lines.append("  no pool reached the level, before or now")
@@ -60,12 +60,12 @@ def compared_lines(rows: Sequence[FirstTold], asked: Sequence[Level], text: str)
     return lines
 
 
-def _line(row: FirstTold, liquidated_s: float | None) -> str:
+def _line(row: FirstTold, liquidated_s: float | None, before: str) -> str:
     if row.with_s is None:
-        return f"told at {_time(row.before_s or 0.0)} as recorded, and not at all so"
+        return f"told at {_time(row.before_s or 0.0)} {before}, and not at all so"
     ahead = "" if liquidated_s is None or liquidated_s < row.with_s else f", {_time(liquidated_s - row.with_s)} before it reached 100 %"
     if row.gained_s is None:
-        return f"told at {_time(row.with_s)}{ahead}, as recorded not at all"
+        return f"told at {_time(row.with_s)}{ahead}, {before} not at all"
     return f"told at {_time(row.with_s)} instead of {_time(row.before_s or 0.0)}: {_time(row.gained_s)} gained{ahead}"
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from connectors.transport import HttpResponse, HttpTransport, WebSocketConnection
 from monitor.recording import ops
@@ -19,9 +18,6 @@ T = TypeVar("T")
 
 WARM = frozenset({"warm-up", "compile"})
 """Work that was done before the replay began."""
-
-LOOKED_AT_LATER = frozenset({"distances"})
-"""Work that gives a mapping at which nobody looks for most of a second: a thread does it meanwhile."""
 
 
 class ReplayClock:
@@ -96,7 +92,6 @@ class ReplayWorkers:
     def __init__(self, conductor: Conductor, unwanted: Mapping[str, object]) -> None:
         self._conductor = conductor
         self._unwanted = unwanted
-        self._thread = ThreadPoolExecutor(1, "marginwatch replay")
 
     def wants(self, name: str) -> bool:
         """See `Workers`."""
@@ -104,10 +99,7 @@ class ReplayWorkers:
 
     async def run(self, name: str, work: Callable[[], T]) -> T:
         """See `Workers`."""
-        coming = self._thread.submit(work) if name in LOOKED_AT_LATER else None
         op = _checked(await self._conductor.call(work_key(name)))
-        if coming is not None:
-            return cast(T, _Coming(cast("Future[Mapping[Any, Any]]", coming)))
         if op.extra is not None:
             return cast(T, recovered_of(op.extra))
         if name in self._unwanted:
@@ -119,22 +111,6 @@ class ReplayWorkers:
         _checked(await self._conductor.call(work_key(name)))
         if name not in WARM:
             work()
-
-
-class _Coming(Mapping[Any, Any]):
-    """A mapping that a thread may still be making: who looks at it waits."""
-
-    def __init__(self, coming: Future[Mapping[Any, Any]]) -> None:
-        self._coming = coming
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._coming.result()[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._coming.result())
-
-    def __len__(self) -> int:
-        return len(self._coming.result())
 
 
 def _passed(op: Op | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +44,8 @@ class RecordedRun:
         return int(self.header["ms"]) if first is None else first.ms
 
     def read(self) -> Iterator[Op]:
-        """The ops in order. What is missing between two segments comes as a gap."""
+        """The ops in order. What is missing between two segments, or was damaged, comes as a gap."""
+        self.notes.clear()
         expected = 1
         last: Op | None = None
         for place, segment in enumerate(self.segments):
@@ -55,23 +55,16 @@ class RecordedRun:
                 yield _gap(last)
             expected = segment.number + 1
             try:
-                for data in _ahead(read_blocks(segment.path)):
+                for data in read_blocks(segment.path):
                     for op in decode(data):
                         last = op
                         yield op
-            except (Damaged, ValueError) as damage:
-                self.notes.append(f"{damage}: {'what was on its way then is lost' if is_last else 'what stood behind is lost'}")
-                if not is_last:
+            except ValueError as damage:
+                # the end that a killed process did not write is no loss to what stands before it
+                is_end = is_last and isinstance(damage, Damaged) and damage.is_cut
+                self.notes.append(f"{damage}: {'what was on its way then is lost' if is_end else 'what stood behind is lost'}")
+                if not is_end:
                     yield _gap(last)
-
-
-def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    # the next block is read and unpacked in a thread while one is played
-    with ThreadPoolExecutor(1, "marginwatch reading") as thread:
-        coming = thread.submit(next, blocks, None)
-        while (data := coming.result()) is not None:
-            coming = thread.submit(next, blocks, None)
-            yield data
 
 
 def _gap(last: Op | None) -> Op:
@@ -109,7 +102,11 @@ def open_run(directory: Path, number: int | None = None) -> RecordedRun:
             f"at {told_time(header['ms'])}. A replay needs a run from its start: record with a larger bound, or restart the monitor now "
             "and then, as each start begins a run"
         )
-    return RecordedRun(wanted, kept, header)
+    run = RecordedRun(wanted, kept, header)
+    first = next(run.read(), None)
+    if first is not None and first.kind == ops.GAP:
+        raise ReplayError(f"run {wanted} cannot be replayed: its beginning is damaged or was not written; replay another one with --run")
+    return run
 
 
 def told_time(ms: int) -> str:

@@ -156,6 +156,10 @@ class Resolvers:
         """USD per coin; coins that are not tracked may lack what perpetuals tell."""
         return self._indices.resolve(coin, self._now_ns)
 
+    def value(self, asset: str, *, is_stable: bool) -> float:
+        """USD per unit of a stablecoin or coin alone, NaN unknown: the value of `fx` or `index`, for less."""
+        return self._stablecoins.rate(asset) if is_stable else self._indices.value(asset, self._now_ns)
+
     def forward(self, venue: str, coin: str, settle: str, expiry_ms: int) -> Resolved:
         """The forward that a venue's options of these terms are priced on, in their quote (USD if coin-settled, else `settle`)."""
         return self._forwards.resolve((venue, coin, settle, expiry_ms))

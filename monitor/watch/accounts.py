@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from config.errors import masked
 from connectors.events import AdlQuantiles, KeyState
@@ -14,7 +14,10 @@ from monitor.margin.result import Level
 from monitor.resolvers.feeds import locked_indices
 from monitor.watch.limits import WatchLimits
 from monitor.watch.views import AccountView
-from monitor.watch.words import plain, some
+from monitor.watch.words import some, symbol
+
+Leg = tuple[str, PositionSide]
+"""(instrument, side)."""
 
 DAY_MS = 86_400_000
 
@@ -24,12 +27,33 @@ KEYED_VENUES = frozenset({"aster", "deribit"})
 _QUEUE = {0: "last", 1: "back", 2: "middle", 3: "front", 4: "next"}
 
 
-def account_conditions(views: Sequence[AccountView], book: Book, limits: WatchLimits, now_ms: int) -> Iterator[Condition]:
+class AdlMemory:
+    """What stood in front of each account's queue since the alert of it began.
+
+    Places change with every reading: one that leaves and comes back is no news, so a list of them only grows until it is empty.
+    """
+
+    def __init__(self) -> None:
+        self._legs: dict[tuple[str, str], dict[Leg, None]] = {}
+
+    def since(self, account: tuple[str, str], near: Iterable[Leg]) -> list[Leg]:
+        """All that were near since none was, in the order in which they came; `near` are those of now."""
+        now = dict.fromkeys(near)
+        if now:
+            self._legs[account] = {**self._legs.get(account, {}), **now}
+            return list(self._legs[account])
+        self._legs.pop(account, None)
+        return []
+
+
+def account_conditions(
+    views: Sequence[AccountView], book: Book, limits: WatchLimits, now_ms: int, queues: AdlMemory
+) -> Iterator[Condition]:
     """What is so of the accounts now (Unix ms)."""
     for view in views:
         found = (
             _failed(view),
-            _adl_queue(view, book.adl.get(view.key), limits.adl_quantile),
+            _adl_queue(view, book.adl.get(view.key), limits.adl_quantile, queues),
             _mode(view, limits.modes.get(view.key)),
             _key(view, book.keys.get(view.key), limits, now_ms),
             _delisted(view, book),
@@ -46,22 +70,23 @@ def _failed(view: AccountView) -> Condition | None:
     return None if view.is_known else Condition(view.scope, Rule.ACCOUNT_FAILURE, Level.CRITICAL, frozen=True)
 
 
-def _adl_queue(view: AccountView, told: AdlQuantiles | None, limit: int) -> Condition | None:
+def _adl_queue(view: AccountView, told: AdlQuantiles | None, limit: int, queues: AdlMemory) -> Condition | None:
     if limit <= 0:
         return None
     if not view.is_known or (told is None and view.entry.venue == "aster"):
         return Condition(view.scope, Rule.ADL_QUEUE, frozen=True)
     quantiles = {} if told is None else told.quantiles
     near = {leg: quantile for leg in sorted(set(view.legs)) if (quantile := quantiles.get(leg, -1)) >= limit}
+    since = queues.since(view.key, near)
     if not near:
         return None
-    subject = ", ".join(_leg(*leg) for leg in near)
+    subject = ", ".join(_leg(*leg) for leg in since)
     detail = some([f"{_leg(*leg)} at {quantile} of 4 ({_QUEUE.get(quantile, '?')})" for leg, quantile in near.items()])
     return Condition(view.scope, Rule.ADL_QUEUE, subject=subject, detail=f"in the venue's auto-deleveraging queue: {detail}")
 
 
 def _leg(instrument: str, side: PositionSide) -> str:
-    return plain(instrument) if side is PositionSide.BOTH else f"{plain(instrument)} {side.value}"
+    return symbol(instrument) if side is PositionSide.BOTH else f"{symbol(instrument)} {side.value}"
 
 
 def _mode(view: AccountView, expected: str | None) -> Condition | None:
@@ -100,9 +125,9 @@ def _delisted(view: AccountView, book: Book) -> Condition | None:
         if listed is None or listed.kind is InstrumentKind.INDEX:
             continue
         if listed.delisted:
-            found[plain(name)] = "is delisted or does not trade"
+            found[symbol(name)] = "is delisted or does not trade"
         elif listed.price_index in locked:
-            found[plain(name)] = f"cannot be traded: the venue has locked {listed.price_index}"
+            found[symbol(name)] = f"cannot be traded: the venue has locked {symbol(listed.price_index)}"
     if found:
         return Condition(view.scope, Rule.DELISTED, subject=", ".join(found), detail=some([f"{name} {why}" for name, why in found.items()]))
     if not view.is_known or any(name not in instruments for name in held):

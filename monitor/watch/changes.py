@@ -25,6 +25,9 @@ from monitor.watch.limits import WatchLimits
 from monitor.watch.parameters import asset_changes, instrument_changes, ltv_changes
 from monitor.watch.words import money, percent, some
 
+ISOLATED, MAIN_DEX = "iso:", "main"
+"""How pools of one position begin, and the pool of the ledger without a name."""
+
 Account = tuple[str, str]
 """(venue, account)."""
 
@@ -125,7 +128,8 @@ class ChangeWatch:
         large = [(usd, words) for usd, words in sums if abs(usd) >= max(least, 1.0)]
         if not large:
             return None
-        moved = _moved(noted.before, self._figures(key), maintenance=False)
+        after = self._figures(key)
+        moved = _moved(noted.before, self._touched(key, noted, after), maintenance=False)
         detail = f"{some([words for _, words in large])} by a transfer; {moved}"
         return Occurrence(AlertScope.of_account(*key), Rule.TRANSFER, Level.WARNING, detail)
 
@@ -141,6 +145,18 @@ class ChangeWatch:
             amounts[flow.asset, place] = amounts.get((flow.asset, place), 0.0) + flow.amount
         worth = {place: amount * self._price(self._book.market.asset_coin(key[0], place[0])) for place, amount in amounts.items()}
         return [(usd, _moved_words(amounts[place], usd, *place)) for place, usd in worth.items() if math.isfinite(usd)]
+
+    def _touched(self, key: Account, noted: _Pending, after: dict[str, PoolFigures]) -> dict[str, PoolFigures]:
+        # the pools whose money the flows are; a position's own margin is no ledger, and moves with its mark
+        shared = {name: one for name, one in after.items() if not name.startswith(ISOLATED)}
+        if any(one.mode == AccountMode.STANDARD for one in noted.before.values()):
+            touched = {flow.section or MAIN_DEX for flow in noted.flows if flow.section is not None}
+            found = {name: one for name, one in shared.items() if name in touched}
+        else:
+            assets = {self._book.market.asset_coin(key[0], flow.asset) for flow in noted.flows} | {flow.asset for flow in noted.flows}
+            found = {name: one for name, one in shared.items() if one.asset in assets} or shared
+        worst = max(after, key=lambda name: after[name].ratio, default=None)
+        return found or ({} if worst is None else {worst: after[worst]})
 
     def _price(self, asset: str) -> float:
         return 1.0 if asset == "USD" else self._usd(asset)
@@ -160,7 +176,7 @@ def _moved(before: dict[str, PoolFigures], after: dict[str, PoolFigures], *, mai
 
 def _of_pool(name: str, then: PoolFigures | None, now: PoolFigures, maintenance: bool) -> str:
     then = now if then is None else then
-    ratio = percent(now.ratio) if then.ratio == now.ratio else f"{percent(then.ratio)} -> {percent(now.ratio)}"
+    ratio = " -> ".join(dict.fromkeys((percent(then.ratio), percent(now.ratio))))
     margins = [money(then.maintenance, then.asset), money(now.maintenance, now.asset)]
     margin = f"maintenance {' -> '.join(dict.fromkeys(margins))}, " if maintenance else ""
     return f"{name} {margin}ratio {ratio}"

@@ -13,7 +13,7 @@ from config.settings import Settings
 class WatchLimits:
     """What the rules compare with; see `[alerts]` of the configuration for each. `distance`, `rise_per_minute` and `adl_quantile` 0: never.
 
-    `network_hold_s`: how long everything must be silent to call it the network. `modes`: by (venue, account), what the configuration
+    `network_hold_s`: how long all marks must be silent to call it the network. `modes`: by (venue, account), what the configuration
     expects. `net_delta_limits_usd`: by portfolio and coin.
     """
 
@@ -45,7 +45,7 @@ class WatchLimits:
             adl_quantile=alerts.adl_quantile,
             transfer_share=alerts.transfer_share,
             feed_hold_s=alerts.feed_hold_s,
-            network_hold_s=alerts.data_hold_s / 4,
+            network_hold_s=alerts.data_hold_s / 2,
             clock_offset_s=alerts.clock_offset_s,
             depeg_warning=alerts.depeg.warning,
             depeg_critical=alerts.depeg.critical,

@@ -11,22 +11,30 @@ from connectors.model import InstrumentKind
 from monitor.book import Book
 from monitor.resolvers.feeds import halts, locked_indices
 
-TOLD_NS = 1_800_000_000_000
-"""A venue that said it was in maintenance and nothing since is believed for half an hour: then its silence is an alert again."""
+TOLD_NS = 300_000_000_000
+"""A venue that says it is in maintenance is believed for five minutes: then its silence is an alert again."""
 
 MOST_WORDS = 80
 
 
-def in_maintenance(windows: Iterable[MaintenanceWindow], book: Book, now_ns: int, now_ms: int) -> dict[str, str]:
-    """Venue to reason at monotonic `now_ns`, Unix `now_ms`; a configured window's own words stand before the venue's."""
-    found = {venue: why for venue, status in book.venue_status.items() if (why := _said(status, book, now_ns))}
-    found.update({window.venue: window.reason for window in windows if window.is_on(now_ms)})
-    return found
+class MaintenanceWatch:
+    """Since when each venue says it of itself."""
+
+    def __init__(self, windows: Iterable[MaintenanceWindow], book: Book) -> None:
+        self._windows = tuple(windows)
+        self._book = book
+        self._since_ns: dict[str, int] = {}
+
+    def venues(self, now_ns: int, now_ms: int) -> dict[str, str]:
+        """Venue to reason at monotonic `now_ns`, Unix `now_ms`; a configured window's own words stand before the venue's."""
+        said = {venue: why for venue, status in self._book.venue_status.items() if (why := _said(status, self._book))}
+        self._since_ns = {venue: self._since_ns.get(venue, self._book.venue_status[venue].received_ns) for venue in said}
+        found = {venue: why for venue, why in said.items() if now_ns - self._since_ns[venue] <= TOLD_NS}
+        found.update({window.venue: window.reason for window in self._windows if window.is_on(now_ms)})
+        return found
 
 
-def _said(status: VenueStatus, book: Book, now_ns: int) -> str:
-    if now_ns - status.received_ns > TOLD_NS:
-        return ""
+def _said(status: VenueStatus, book: Book) -> str:
     words = halts(status)
     if words:
         return masked(f"the venue says: {', '.join(words)}")[:MOST_WORDS]

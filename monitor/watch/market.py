@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from connectors.events import VenueStatus
@@ -28,6 +29,9 @@ TOLD_NS = 600_000_000_000
 
 READINGS = 3
 """Of so many readings of a clock the one that came fastest counts: an answer's way makes a clock look slow, never fast."""
+
+AGREE_MS = 300.0
+"""Two readings this near to each other are as good as three: a start, or a loop that was away, makes one late."""
 
 LATENCY_S = 0.5
 """What the fastest answer's way may still take."""
@@ -134,8 +138,8 @@ class ClockWatch:
         return found
 
     def conditions(self, venues: Iterable[str], now_ns: int, now_ms: int) -> list[Condition]:
-        """One for each venue whose clock is off, or unknown now."""
-        offsets = self.offsets(now_ns, now_ms)
+        """One for each venue whose clock is off, or not known for sure now."""
+        offsets = {venue: offset for venue, offset in self.offsets(now_ns, now_ms).items() if self._is_sure(venue)}
         off = {venue: offset for venue, offset in offsets.items() if self._is_off(venue, offset)}
         unknown = [venue for venue in venues if venue not in offsets]
         found = [Condition(AlertScope.of_venue(venue), Rule.CLOCK, frozen=True) for venue in unknown]
@@ -143,6 +147,10 @@ class ClockWatch:
             detail = f"its clock is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} ours; {self._whose(venue, offsets, off)}"
             found.append(Condition(AlertScope.of_venue(venue), Rule.CLOCK, detail=detail, hold_s=CLOCK_HOLD_S))
         return found
+
+    def _is_sure(self, venue: str) -> bool:
+        told = sorted(said.time_ms - said.received_ns / 1e6 for said in self._told[venue])
+        return len(told) >= READINGS or any(later - earlier <= AGREE_MS for earlier, later in pairwise(told))
 
     def _is_off(self, venue: str, offset: float) -> bool:
         return self._off.reached(venue, offset if offset > 0 else max(0.0, -offset - LATENCY_S), self._limits.clock_offset_s)

@@ -14,11 +14,17 @@ from monitor.margin.result import PoolResult
 from monitor.pool_arrays import Scope
 from monitor.watch.gate import Gate
 from monitor.watch.limits import WatchLimits
-from monitor.watch.words import percent, plain
+from monitor.watch.words import percent, symbol
 
 SECOND_NS = 1_000_000_000
 WINDOW_NS = 60 * SECOND_NS
 """How far back a rise is looked for."""
+
+KEPT_NS = 60 * SECOND_NS
+"""A rise or a short distance is so until it was not for this long: near its edge it comes and goes."""
+
+RISE_GAP = 0.05
+"""So far below `rise_from` a ratio must be to count as low again."""
 
 UNMEASURED_NS = 10 * SECOND_NS
 """A distance may be missing so long for not having been measured; after that there is no price that liquidates."""
@@ -33,6 +39,9 @@ class PoolWatch:
         self._limits = limits
         self._book = book
         self._near, self._rising = Gate(), Gate()
+        self._high: set[Scope] = set()
+        self._kept: dict[tuple[Scope, Rule], tuple[int, Condition]] = {}
+        """What was so lately, with when it last was (monotonic ns)."""
         self._measured_ns: dict[Scope, int] = {}
         self._lows: dict[Scope, deque[tuple[int, float]]] = {}
         """Of each pool the lowest ratio of the last minute, the lowest since that, and so on: (monotonic ns, ratio)."""
@@ -54,6 +63,18 @@ class PoolWatch:
             del self._lows[gone]
         self._near.keep(present)
         self._rising.keep(present)
+        self._high &= present
+        self._kept = {key: last for key, last in self._kept.items() if key[0] in present}
+
+    def _keep(self, scope: Scope, rule: Rule, now: Condition | None, now_ns: int) -> Condition | None:
+        if now is not None:
+            self._kept[scope, rule] = now_ns, now
+            return now
+        last_ns, last = self._kept.get((scope, rule), (0, None))
+        if last is not None and now_ns - last_ns < KEPT_NS:
+            return last
+        self._kept.pop((scope, rule), None)
+        return None
 
     def _distance(self, result: PoolResult, usable: bool, now_ns: int) -> Condition | None:
         scope, limit = result.scope, self._limits.distance
@@ -67,15 +88,17 @@ class PoolWatch:
             if result.positions and now_ns - self._measured_ns.setdefault(scope, now_ns) <= UNMEASURED_NS:
                 return Condition(result.alert_scope, Rule.DISTANCE, frozen=True)
             self._near.release(scope)
+            self._kept.pop((scope, Rule.DISTANCE), None)
             return None
         self._measured_ns[scope] = now_ns
-        if not self._near.undercut(scope, abs(move), limit):
-            return None
-        coin = plain(result.worst_instrument or "the worst position")
+        is_near = self._near.undercut(scope, abs(move), limit)
+        return self._keep(scope, Rule.DISTANCE, self._is_near(result, move) if is_near else None, now_ns)
+
+    def _is_near(self, result: PoolResult, move: float) -> Condition:
+        coin = symbol(result.worst_instrument or "the worst position")
         at = "" if result.worst_liquidation_price is None else f" (at {result.worst_liquidation_price:.6g})"
-        return Condition(
-            result.alert_scope, Rule.DISTANCE, detail=f"liquidates when {coin} moves {move * 100:+.2f}%{at}; limit {percent(limit)}"
-        )
+        detail = f"liquidates when {coin} moves {move * 100:+.2f}%{at}; limit {percent(self._limits.distance)}"
+        return Condition(result.alert_scope, Rule.DISTANCE, detail=detail)
 
     def _unreconciled(self, result: PoolResult, usable: bool) -> Condition | None:
         hold_s = self._limits.unreconciled_hold_s
@@ -96,9 +119,19 @@ class PoolWatch:
         if not usable or ratio is None:
             return Condition(result.alert_scope, Rule.RISING, frozen=True)
         since_ns, low = self._lowest(result.scope, ratio, now_ns)
-        if not self._rising.reached(result.scope, ratio - low, limit) or ratio < self._limits.rise_from:
-            return None
-        seconds = max(1.0, (now_ns - since_ns) / SECOND_NS)
+        is_fast, is_high = self._rising.reached(result.scope, ratio - low, limit), self._is_high(result.scope, ratio)
+        now = self._is_rising(result, ratio, low, now_ns - since_ns) if is_fast and is_high else None
+        return self._keep(result.scope, Rule.RISING, now, now_ns)
+
+    def _is_high(self, scope: Scope, ratio: float) -> bool:
+        if ratio >= self._limits.rise_from:
+            self._high.add(scope)
+        elif ratio < self._limits.rise_from - RISE_GAP:
+            self._high.discard(scope)
+        return scope in self._high
+
+    def _is_rising(self, result: PoolResult, ratio: float, low: float, passed_ns: int) -> Condition:
+        seconds = max(1.0, passed_ns / SECOND_NS)
         detail = f"rose from {percent(low)} to {percent(ratio)} in {seconds:.0f} s{self._pace(result, ratio, (ratio - low) / seconds)}"
         return Condition(result.alert_scope, Rule.RISING, detail=detail)
 

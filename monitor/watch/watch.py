@@ -23,16 +23,19 @@ from monitor.engine import Engine
 from monitor.live.portfolios import LivePortfolios
 from monitor.margin.result import PoolResult
 from monitor.resolvers.provenance import Provenance
-from monitor.watch.accounts import ModeChanges, account_conditions
+from monitor.watch.accounts import AdlMemory, ModeChanges, account_conditions
 from monitor.watch.changes import ChangeWatch
 from monitor.watch.feeds import FeedWatch
 from monitor.watch.limits import WatchLimits
-from monitor.watch.maintenance import in_maintenance
+from monitor.watch.maintenance import MaintenanceWatch
 from monitor.watch.market import ClockWatch, DepegWatch
 from monitor.watch.pools import PoolWatch
 from monitor.watch.portfolios import NetDeltaWatch
 from monitor.watch.seen import SeenWatch
 from monitor.watch.views import account_views
+
+MOST_EARLY = 200
+"""Executions kept until the first second."""
 
 
 class Watch:
@@ -49,13 +52,18 @@ class Watch:
         self._depegs = DepegWatch(self.limits, portfolios)
         self._clocks = ClockWatch(self.limits)
         self._feeds = FeedWatch(self.limits, venues)
+        self._maintained = MaintenanceWatch(self.limits.windows, book)
+        self._queues = AdlMemory()
         self._deltas = NetDeltaWatch(self.limits, portfolios)
         self._seen = SeenWatch()
         self._changes = ChangeWatch(self.limits, book, engine, partial(_size_usd, portfolios))
+        self.starting: frozenset[tuple[str, str]] = frozenset()
+        """(venue, account) without a first complete state since the start, set by the caller: their silent feeds are no news."""
         self._occurrences: list[Occurrence] = []
+        self._early: list[Fill] = []
         self._now_ns = 0
         self._notes: dict[type, Callable[[Any, int], None]] = {
-            Liquidation: lambda event, now_ns: self._occurrences.append(self._seen.liquidation(event)),
+            Liquidation: lambda event, now_ns: self._happened(self._seen.liquidation(event)),
             MarginCall: lambda event, now_ns: self._occurrences.append(self._seen.margin_call(event)),
             Fill: self._note_fill,
             CashFlow: lambda event, now_ns: self._changes.note_flow(event),
@@ -63,6 +71,15 @@ class Watch:
             BorrowReserves: lambda event, now_ns: self._changes.note_reserves(event),
             VenueStatus: self._clocks.note,
         }
+
+    @property
+    def told_until_ms(self) -> dict[str, int]:
+        """By account: what its venue did up to then (Unix ms) an earlier process has told. Set by the caller before the first second."""
+        return self._seen.told_until_ms
+
+    @told_until_ms.setter
+    def told_until_ms(self, told: dict[str, int]) -> None:
+        self._seen.told_until_ms = told
 
     def note(self, event: Event, now_ns: int) -> None:
         """Look at an event before the book takes it."""
@@ -84,27 +101,36 @@ class Watch:
         self._now_ns, self._changes.now_ms = now_ns, now_ms
         if self._seen.started_ms is None:
             self._seen.started_ms = now_ms
+            early, self._early = self._early, []
+            for event in early:
+                self._note_fill(event, now_ns)
         views = account_views(self._book, self._engine.arrays, results)
         self._occurrences += self._modes.occurrences(views)
         return [
             *self._pools.conditions(results, now_ns),
-            *account_conditions(views, self._book, self.limits, now_ms),
+            *account_conditions(views, self._book, self.limits, now_ms, self._queues),
             *self._depegs.conditions(views, self._book),
             *self._clocks.conditions(self._venues, now_ns, now_ms),
-            *self._feeds.conditions(self._book.freshness, now_ns),
+            *self._feeds.conditions(self._book.freshness, now_ns, self.starting, self.maintenance(now_ms)),
             *self._deltas.conditions(),
         ]
 
     def maintenance(self, now_ms: int) -> dict[str, str]:
         """Venues in maintenance at `now_ms` (Unix), with the reason."""
-        return in_maintenance(self.limits.windows, self._book, self._now_ns, now_ms)
+        return self._maintained.venues(self._now_ns, now_ms)
 
     def clock_offsets(self, now_ns: int, now_ms: int) -> dict[str, float]:
         """By venue: its clock less ours, seconds, where it told it within ten minutes."""
         return self._clocks.offsets(now_ns, now_ms)
 
     def _note_fill(self, event: Fill, now_ns: int) -> None:
-        seen = self._seen.fill(event)
+        if self._seen.started_ms is None and event.snapshot and SeenWatch.kind_of(event) is not None:
+            # whether it is history shows once the start is known
+            self._early = [*self._early[1 - MOST_EARLY :], event]
+            return
+        self._happened(self._seen.fill(event))
+
+    def _happened(self, seen: Occurrence | None) -> None:
         if seen is not None:
             self._occurrences.append(seen)
 

@@ -21,6 +21,13 @@ def some(parts: list[str], most: int = 3) -> str:
     return "; ".join(parts[:most]) + more
 
 
+def symbol(name: str) -> str:
+    """A name for people: an instrument without its venue, a price index by its coin (`deribit:btc_usd` is `BTC`)."""
+    shown = plain(name)
+    coin, separator, _ = shown.partition("_")
+    return coin.upper() if separator and shown.islower() else shown
+
+
 def plain(instrument: str) -> str:
     """An instrument without its venue."""
     return instrument.partition(":")[2] or instrument

@@ -5,6 +5,8 @@
     POST   /api/v1/silences   {"key", "for_s" or "until_ms", "reason", "up_to"}
     DELETE /api/v1/silences/ID
 
+A new silence is answered with `fits`: how many alerts that fire now its key fits, whatever their level.
+
 The only things that anybody can change through the API are silences, so only these look at who asks: a page of another origin in a
 browser beside the monitor must not be able to silence its pager.
 """
@@ -14,7 +16,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from aiohttp import web
 
 from monitor import status
 from monitor.alerts.documents import VERSION, alert_document, entry_document, silence_document
-from monitor.alerts.silences import SilenceError
+from monitor.alerts.silences import SilenceError, fits
 from monitor.app import Application
 from monitor.margin.result import Level
 
@@ -70,13 +71,13 @@ class AlertEndpoints:
         history = [entry_document(entry) for entry in entries]
         if not history and alarm.outbox.problem:
             found = [alert for alert in reversed(alarm.recent) if before_ms is None or alert.time_ms < before_ms]
-            history = [alert_document(alert) for alert in found if key is None or fnmatchcase(alert.key, key)][:limit]
+            history = [alert_document(alert) for alert in found if key is None or fits(alert.key, key)][:limit]
         firing = [status.incident_document(self._app, incident) for incident in alarm.policy.firing()]
         return _json(
             {
                 "version": VERSION,
                 "as_of_ms": self._app.clock.time_ms(),
-                "firing": [one for one in firing if key is None or fnmatchcase(one["key"], key)],
+                "firing": [one for one in firing if key is None or fits(one["key"], key)],
                 "silences": self._active(),
                 "history": history,
                 "outbox_problem": alarm.outbox.problem,
@@ -101,7 +102,8 @@ class AlertEndpoints:
             raise _Refused("", str(error)) from None
         alarm.outbox.keep_silence(silence)
         _log.warning("silence %s: %s up to %s, because: %s", silence.id, silence.pattern, silence.up_to.label, silence.reason)
-        return _json({"version": VERSION, "silence": silence_document(silence)}, 201)
+        fitting = sum(fits(incident.key, silence.pattern) for incident in alarm.policy.firing())
+        return _json({"version": VERSION, "silence": silence_document(silence), "fits": fitting}, 201)
 
     async def _end(self, request: web.Request) -> web.Response:
         self._refuse_foreign(request)

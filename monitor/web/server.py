@@ -95,7 +95,12 @@ class ApiServer:
             # a page in a local browser could reach us by a name of its own that resolves to this machine
             told = {"error": "without a token only loopback names are answered: ask for 127.0.0.1 or localhost, or configure a token"}
             return web.json_response(told, status=403)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            if not request.path.startswith("/api/"):
+                raise
+            response = _refusal(error)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -142,3 +147,15 @@ class ApiServer:
             return web.Response(body=orjson.dumps(build(self._app)), content_type="application/json")
 
         return serve
+
+
+def _refusal(error: web.HTTPException) -> web.Response:
+    # aiohttp refuses in plain text what no handler of ours sees or finishes
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        said = f"this address answers only {error.headers['Allow']}"
+    elif isinstance(error, web.HTTPNotFound):
+        said = "there is no such address; / lists those that there are"
+    else:
+        said = error.text or error.reason
+    return web.json_response({"error": said}, status=error.status, headers=headers)

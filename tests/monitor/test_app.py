@@ -193,7 +193,7 @@ async def test_an_account_that_cannot_be_margined_any_more_keeps_its_alerts() ->
 async def test_nothing_known_of_an_account_becomes_an_alert_and_ends_with_its_first_state() -> None:
     own = OwnApplication()
     async with started(own):
-        await own.until(lambda: ("account", "data") in own.firing(), 15.0)
+        await own.until(lambda: ("account", "data") in own.firing(), 60.0)
         assert any("no data maker/account" in title for title in own.recorder.titles)
         await own.feed("allDexsAssetCtxs", FeedStatus.STALE, None)
         await own.tell(*opening(own, position("BTC", 1000.0, 100.0)))
@@ -324,9 +324,8 @@ async def test_a_mode_nobody_knows_is_a_typed_failure_and_an_alert() -> None:
         assert pool["margin_ratio"] is None
         assert told(monitor)[-1].startswith("CRITICAL cannot monitor atlas: UNSUPPORTED_MODE"), told(monitor)
         await monitor.run(8.0)
-        assert {("", "account_failure"), ("account", "data"), ("main", "data")} <= {
-            (alert["name"], alert["rule"]) for alert in monitor.status()["alerts"]
-        }
+        # one alert says it: that nothing is computed meanwhile is no news
+        assert {(alert["name"], alert["rule"]) for alert in monitor.status()["alerts"]} == {("", "account_failure")}
         monitor.app.receive([ModeReport(VENUE, "atlas", monitor.clock.monotonic_ns(), "default")])
         # that the venue told another mode is kept as a thing that happened
         await monitor.until(lambda: monitor.all_valid() and rules_of(monitor) <= {"mode_changed"}, 30.0)
@@ -362,12 +361,10 @@ async def test_a_venue_that_is_down_from_the_start_is_paged() -> None:
     monitor.venue.faults.fail_rest(502, 1e9)
     await monitor.start()
     try:
-        await monitor.run(15.0)
+        await monitor.run(30.0)
         assert monitor.app.unready()
-        assert any("no data atlas/account" in title for title in monitor.recorder.titles), monitor.recorder.titles
-        await monitor.run(60.0)
         firing = {(alert["rule"], alert["level"]) for alert in monitor.status()["alerts"]}
-        assert firing <= {("network", "critical"), ("data", "critical"), ("data", "warning")}
-        assert ("network", "critical") in firing
+        assert firing == {("network", "critical")}, "one page says it"
+        assert any(title.startswith("CRITICAL") for title in monitor.recorder.titles), monitor.recorder.titles
     finally:
         await monitor.stop()

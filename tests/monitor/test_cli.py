@@ -167,7 +167,11 @@ def test_a_replay_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.parametrize(
     ("more", "expected"),
-    [([], (None, 2.0)), (["--record", "kept"], (Path("kept"), 2.0)), (["--record", "kept", "--record-limit", "0.5"], (Path("kept"), 0.5))],
+    [
+        ([], (None, 10.0)),
+        (["--record", "kept"], (Path("kept"), 10.0)),
+        (["--record", "kept", "--record-limit", "0.5"], (Path("kept"), 0.5)),
+    ],
 )
 def test_a_run_is_told_where_to_record(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: list[str], expected: tuple[Path | None, float]

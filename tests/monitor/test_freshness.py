@@ -72,3 +72,9 @@ def test_a_feed_that_is_dropped_is_forgotten() -> None:
     assert freshness.feeds == {}
     assert freshness.heard_ns == {}
     freshness.on_dropped(FeedDropped(VENUE, "never known", None))
+
+
+@pytest.mark.parametrize("feeds", [sorted(ACCOUNT_FEEDS), sorted(ACCOUNT_FEEDS, reverse=True)])
+def test_several_bad_feeds_are_told_in_the_order_in_which_they_were_first(feeds: list[str]) -> None:
+    freshness = told(*((feed, ACCOUNT, FeedStatus.DOWN) for feed in feeds))
+    assert [failure.detail.split(" ")[0] for failure in freshness.failures(VENUE, ACCOUNT)] == feeds

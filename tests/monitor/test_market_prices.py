@@ -82,3 +82,24 @@ def test_reference_data_that_change_the_basis_count_at_once(basis: PriceBasis) -
     assert math.isnan(found.asset_price(VENUE, "WBTC"))
     found.load(Instruments(VENUE, INSTRUMENTS, {}, (token(basis, f"{VENUE}:BTCUSDT"),), 0))
     assert found.asset_price(VENUE, "WBTC") == {PriceBasis.MEDIAN: 95.0, PriceBasis.INDEX: 499.0, PriceBasis.PAR: 1.0}[basis]
+
+
+@pytest.mark.parametrize("index", [math.nan, 90.0])
+@pytest.mark.parametrize("funding_ms", [None, 0, 5])
+def test_one_mark_alone_is_written_as_among_others(index: float, funding_ms: int | None) -> None:
+    alone, among = market(), market()
+    names = [f"{VENUE}:ETHUSDT", f"{VENUE}:BTC"]
+    marks, indices, funding = [7.0, 100.0], [7.0, index], [0.5, math.nan]
+    for one, count in ((alone, 1), (among, 2)):
+        one.apply_marks(MarkPrices(VENUE, "feed", 1, names, [7.0, 90.0], [6.0, 80.0], [0.1, 0.2], funding_times=[1, 2]))
+        one.prices.mark_moved[:] = False
+        times = None if funding_ms is None else [0, funding_ms][-count:]
+        told = names[-count:], marks[-count:], indices[-count:], funding[-count:]
+        one.apply_marks(MarkPrices(VENUE, "feed", 2, *told, funding_times=times))
+    row = alone.row(f"{VENUE}:BTC")
+    assert row == among.row(f"{VENUE}:BTC")
+    for one in (alone, among):
+        assert (one.mark(f"{VENUE}:BTC"), one.index[row], one.funding[row]) == (100.0, 80.0 if math.isnan(index) else index, 0.2)
+        assert one.funding_time[row] == (funding_ms or 2)
+        assert one.prices.mark_moved[row]
+        assert one.silent([f"{VENUE}:BTC"], 1_000_000_002, 1.0, delta_alive=False) is None

@@ -14,6 +14,7 @@ import pytest
 from monitor.alerts.alert import Alert
 from monitor.alerts.incident import Change
 from monitor.alerts.outbox import Outcome
+from monitor.alerts.scope import AlertScope
 from monitor.margin.result import Level
 from monitor.web.server import ApiServer
 from tests.monitor.alarm_stand_in import FEED, POOL, START_MS, StandIn, alert, batch
@@ -149,7 +150,8 @@ async def test_a_silence_is_made_listed_kept_and_ended(tmp_path: Path) -> None:
         assert "is active" in document["error"]
         _, document = await client.ask("POST", "/api/v1/silences", HOUR | {"up_to": "warning"})
     again = StandIn(path)
-    assert again.outbox.open(float(START_MS), START_MS + 20_000).silences[0].id == document["silence"]["id"]
+    kept = again.outbox.open(float(START_MS), START_MS + 20_000).silences
+    assert [silence.id for silence in kept if silence.until_ms > START_MS + 20_000] == [document["silence"]["id"]]
     again.outbox.close()
 
 
@@ -169,6 +171,7 @@ async def test_a_silence_can_be_given_its_end() -> None:
         ({"for_s": 1, "reason": "x"}, "key", "key: missing"),
         (HOUR | {"key": 5}, "key", "key: expected a text"),
         (HOUR | {"reason": " "}, "", "the reason is empty"),
+        (HOUR | {"reason": "fine\x1b[2J"}, "", "the reason is longer than 500 characters or has unprintable ones"),
         ({"key": "*", "for_s": 1}, "reason", "reason: missing"),
         ({"key": "*", "reason": "x"}, "for_s", "for_s: give either for_s"),
         (HOUR | {"until_ms": START_MS + 1}, "for_s", "for_s: give either for_s"),
@@ -246,6 +249,21 @@ async def test_a_silence_is_logged_with_its_reason(caplog: pytest.LogCaptureFixt
 
 async def test_methods_that_are_not_served() -> None:
     async with serving(StandIn()) as client:
-        assert (await client.ask("PUT", "/api/v1/silences", HOUR))[0] == 405
-        assert (await client.ask("POST", "/api/v1/alerts", HOUR))[0] == 405
-        assert (await client.ask("POST", "/api/v1/silences", b"x" * 70_000))[0] == 413
+        assert await client.ask("PUT", "/api/v1/silences", HOUR) == (405, {"error": "this address answers only GET,HEAD,POST"})
+        assert await client.ask("POST", "/api/v1/alerts", HOUR) == (405, {"error": "this address answers only GET,HEAD"})
+        assert await client.ask("GET", "/api/v1/alarms") == (404, {"error": "there is no such address; / lists those that there are"})
+        status, document = await client.ask("POST", "/api/v1/silences", b"x" * 70_000)
+        assert (status, "65536" in document["error"]) == (413, True)
+        assert await client.ask("GET", "/alarms") == (404, "404: Not Found")
+
+
+@pytest.mark.parametrize(("key", "fits"), [("hyperliquid/*", 1), ("*", 2), ("*/margin_levle", 0), ("feed/aster/[marks]/stale_feed", 1)])
+async def test_a_silence_says_how_many_firing_alerts_it_fits(key: str, fits: int) -> None:
+    own = StandIn()
+    own.fire(alert(POOL, 1, START_MS, Level.CRITICAL))
+    own.fire(alert(AlertScope.feed("aster", "[marks]"), 2, START_MS, Level.WARNING))
+    async with serving(own) as client:
+        status, document = await client.ask("POST", "/api/v1/silences", HOUR | {"key": key})
+        assert (status, document["fits"]) == (201, fits)
+        _, document = await client.ask("GET", f"/api/v1/alerts?key={key}")
+        assert len(document["firing"]) == fits

@@ -4,6 +4,9 @@ Labels name an alert there, so they are the same after a restart: `alertname` (`
 `scope` (the kind), `venue`, `account`, `pool` | `portfolio` | `feed` | `receiver`, `tags` (comma separated), and `severity`, so that
 routes can use it. With another severity it is another alert: the one with the old severity is ended in the same request. An alert that
 is not told again ends by itself after three times `keep_alive_s`: should the monitor die, nothing fires for ever.
+
+What fired and ended within one sending is told as firing, its worst severity, and left to end by itself: Alertmanager notifies of nothing
+that is over before its `group_wait` is, so told its end at once nobody would hear that it fired.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from config.secrets import Secret
 from monitor.alerts.alert import Alert
 from monitor.alerts.message import Delivery, Message
 from monitor.alerts.receivers.http import JSON_HEADERS, TIMEOUT_S, Poster, PostError, as_link, encoded, judged, unanswered, without
-from monitor.alerts.receivers.one_by_one import key_of_alert, together
+from monitor.alerts.receivers.one_by_one import key_of_alert, to_tell, together
 from monitor.alerts.rules import Rule
 from monitor.alerts.scope import ScopeKind
 from monitor.margin.result import Level
@@ -53,11 +56,13 @@ class AlertmanagerReceiver:
         return await self._post([self._firing(alert, now_ms) for alert in firing], {})
 
     def _rows(self, alerts: Sequence[Alert], message: Message) -> Iterator[dict[str, Any]]:
-        last = alerts[-1]
-        if not last.is_resolved:
-            yield self._firing(last, message.sent_at_ms)
+        last, shown = alerts[-1], to_tell(alerts)[0]
+        if last.is_resolved and shown.level <= _level(message.handles.get(shown.incident, "")):
+            shown = last  # it was told before that it fires
+        if not shown.is_resolved:
+            yield self._firing(shown, message.sent_at_ms)
         told = {level for alert in alerts for level in (alert.level, alert.previous, _level(message.handles.get(alert.incident, "")))}
-        for level in sorted(told - {Level.OK, last.level}):
+        for level in sorted(told - {Level.OK, shown.level}):
             yield ended(last, level, message.sent_at_ms)
 
     def _firing(self, alert: Alert, now_ms: int) -> dict[str, Any]:

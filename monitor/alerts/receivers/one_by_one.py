@@ -34,6 +34,14 @@ def key_of_alert(alert: Alert) -> str:
     return alert.key
 
 
+def to_tell(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+    """The last of these alerts of a key or incident, in order of time; before an end also the worst that fired: perhaps it was not told."""
+    firing = [alert for alert in alerts if not alert.is_resolved]
+    if not alerts[-1].is_resolved or not firing:
+        return (alerts[-1],)
+    return (max(firing, key=lambda alert: alert.level), alerts[-1])
+
+
 async def one_by_one(
     groups: Sequence[Sequence[Alert]],
     send: Callable[[Sequence[Alert]], Awaitable[Delivery]],

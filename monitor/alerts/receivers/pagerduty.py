@@ -17,7 +17,7 @@ from config.secrets import Secret
 from monitor.alerts.alert import Alert
 from monitor.alerts.message import Delivery, Message
 from monitor.alerts.receivers.http import JSON_HEADERS, TIMEOUT_S, Poster, PostError, Reply, as_link, encoded, judged, unanswered, without
-from monitor.alerts.receivers.one_by_one import key_of_alert, one_by_one, together
+from monitor.alerts.receivers.one_by_one import key_of_alert, one_by_one, to_tell, together
 from monitor.margin.result import Level
 from monitor.report.plain import utc
 
@@ -72,14 +72,6 @@ class PagerDutyReceiver:
             # It may be the figures; should it be the key, the bare event is refused as well.
             reply = await self.poster.post(self.url, lesser, JSON_HEADERS, self.timeout_s)
         return reply
-
-
-def to_tell(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
-    """Of the alerts of a key in order of time, the last; before an end also the worst that fired, as it may never have been told."""
-    firing = [alert for alert in alerts if not alert.is_resolved]
-    if not alerts[-1].is_resolved or not firing:
-        return (alerts[-1],)
-    return (max(firing, key=lambda alert: alert.level), alerts[-1])
 
 
 def bodies(routing_key: Secret, alert: Alert) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 from monitor.alerts.alert import Alert
 from monitor.alerts.message import Message
 from monitor.alerts.receivers.http import as_link
+from monitor.alerts.text import worst_first
 from monitor.margin.result import Level
 
 MOST_BLOCKS = 50
@@ -36,8 +37,8 @@ Content = dict[str, Any]
 
 
 def burst(message: Message) -> Content:
-    """A message of all alerts, worst first."""
-    ordered = sorted(message.alerts, key=lambda alert: -alert.severity)
+    """A message of all alerts, what fires first."""
+    ordered = worst_first(message.alerts)
     blocks = [block for alert in ordered[:_IN_FULL] for block in _blocks(alert)]
     if len(ordered) > 1:
         blocks.insert(0, _section(f"*{escape(message.text.title)}*"))

@@ -1,7 +1,8 @@
 """Receiver `slack` with a bot token: one message per incident, updated as it changes and when it ends.
 
 What needs a person's attention (worse, still so, over) is said in the thread of that message too, because an update notifies nobody; from
-CRITICAL on also in the channel. The handle of an incident is `channel id:timestamp` of its message. The token needs the scope `chat:write`,
+CRITICAL on also in the channel. What fired and ended before Slack could be reached is posted as it was at worst, then brought to its end
+like any other. The handle of an incident is `channel id:timestamp` of its message. The token needs the scope `chat:write`,
 and the bot has to be in the channel.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config.secrets import Secret
@@ -18,7 +19,7 @@ from monitor.alerts.incident import Change
 from monitor.alerts.message import Delivery, Message
 from monitor.alerts.receivers import slack_blocks
 from monitor.alerts.receivers.http import JSON_HEADERS, TIMEOUT_S, Poster, PostError, encoded, judged, unanswered, without
-from monitor.alerts.receivers.one_by_one import incident_of, one_by_one, together
+from monitor.alerts.receivers.one_by_one import incident_of, one_by_one, to_tell, together
 from monitor.margin.result import Level
 
 API = "https://slack.com/api"
@@ -57,7 +58,7 @@ class SlackBotReceiver:
     clock: Callable[[], float] = field(default=time.monotonic, compare=False)
 
     async def send(self, message: Message) -> Delivery:
-        """One or two calls an incident, worst first."""
+        """One to three calls an incident, worst first."""
 
         async def one(alerts: Sequence[Alert]) -> Delivery:
             try:
@@ -71,7 +72,7 @@ class SlackBotReceiver:
         last = alerts[-1]
         channel, _, timestamp = handle.partition(":")
         if not timestamp:
-            return await self._post(last)
+            return await self._begin(alerts)
         updated = await self._call("chat.update", {"channel": channel, "ts": timestamp, **slack_blocks.single(last)})
         if updated.is_gone:
             return await self._post(last)
@@ -84,6 +85,18 @@ class SlackBotReceiver:
             thread["reply_broadcast"] = True
         replied = await self._call("chat.postMessage", thread)
         return await self._post(last) if replied.is_gone else replied.delivery
+
+    async def _begin(self, alerts: Sequence[Alert]) -> Delivery:
+        first, last = to_tell(alerts)[0], alerts[-1]
+        posted = await self._post(first)
+        if first is last or not posted.delivered:
+            return posted
+        try:
+            ended = await self._tell([last], posted.handles.get(last.incident, ""))
+        except PostError as error:
+            ended = unanswered(error)
+        # Where the end fails, the next try knows the message.
+        return replace(ended, handles={**posted.handles, **ended.handles})
 
     async def _post(self, alert: Alert) -> Delivery:
         answer = await self._call("chat.postMessage", {"channel": self.channel, **slack_blocks.single(alert)})

@@ -283,3 +283,19 @@ def test_a_chain_of_a_thousand_rows_is_cheap() -> None:
         spent.append(perf_counter() - began)
     assert min(spent) < 0.005  # measured: well below a millisecond
     print(f"best of 20: {min(spent) * 1e3:.2f} ms")
+
+
+def test_a_jump_that_the_old_value_takes_back_is_none() -> None:
+    feed = seeded()
+    feed.one(2.0)
+    feed.one(0.4)
+    feed.frame([])
+    assert feed.value == 0.4
+
+
+def test_what_is_no_number_is_refused_even_where_it_equals_the_value() -> None:
+    feed = seeded()
+    feed.whole(1.0)
+    feed.whole(1.0)
+    assert feed.value == 1.0
+    assert "iv_missing" in feed.one(True).problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -188,7 +189,7 @@ FATAL = Delivery(False, "HTTP status 401: renew the key", fatal=True)
 
 
 class Rig:
-    """A dispatcher on a clock moved by hand. `tell` submits as the alarm does."""
+    """A dispatcher on a clock moved by hand. `tell` submits as the alarm does. All levels have `deadline_s` unless said otherwise."""
 
     def __init__(
         self, *receivers: Pager | LineSettings, outbox: MemoryOutbox | None = None, silences: Silences | None = None, **config: Any
@@ -197,7 +198,9 @@ class Rig:
         self.outbox = outbox or MemoryOutbox()
         lines = [item if isinstance(item, LineSettings) else LineSettings(item) for item in receivers]
         seams = Seams(self.clock, lambda: 1.0)
-        self.dispatcher = Dispatcher(lines, self.outbox, config=DispatcherConfig(**config), seams=seams, silences=silences)
+        self.dispatcher = Dispatcher(
+            lines, self.outbox, config=DispatcherConfig(**{"urgent_deadline_s": math.inf, **config}), seams=seams, silences=silences
+        )
 
     async def start(self, recovered: Recovered | None = None) -> None:
         self.dispatcher.start(recovered)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitor.alerts.dispatcher import LineSettings
+from monitor.alerts.dispatcher import DispatcherConfig, LineSettings
 from monitor.alerts.incident import Change
 from monitor.alerts.message import Delivery, Message
 from monitor.alerts.outbox import Outcome, Recovered
@@ -172,6 +172,44 @@ async def test_what_is_not_taken_in_time_goes_to_the_next(rig: MakeRig, caplog: 
     }
     assert f"receiver ops does not take it (HTTP status 500); to pager instead: {a.title}" in caplog.text
     assert (made.row("ops").escalated, made.row("ops").failed, made.row("ops").waiting) == (1, 0, 0)
+
+
+async def test_from_critical_on_it_goes_to_the_next_within_a_minute(rig: MakeRig) -> None:
+    ops, pager = Pager("ops", always=FAILS), Pager("pager")
+    config = DispatcherConfig()
+    made = await rig(line(ops), line(pager, Level.BREACH), urgent_deadline_s=config.urgent_deadline_s)
+    await made.tell(alert("w", level=Level.WARNING), alert("c"), advance_s=44)
+    assert pager.taken == []
+    await made.clock.advance(17)
+    assert [step(told) for told in pager.taken] == ["c 1.1"]
+    await made.tell(alert("d", level=Level.LIQUIDATION), advance_s=1)
+    assert step(pager.taken[-1]) == "d 1.1", "it has failed for longer than this one may wait"
+    await made.clock.advance(240)
+    assert [step(told) for told in pager.taken] == ["c 1.1", "d 1.1", "w 1.1"]
+
+
+async def test_an_urgent_deadline_is_never_longer_than_the_configured_one_and_holds_after_a_restart(rig: MakeRig) -> None:
+    assert DispatcherConfig(deadline_s=20.0).deadline_of(alert("a")) == 20.0
+    outbox = MemoryOutbox()
+    before = await rig(Pager("ops", always="hang"), outbox=outbox)
+    await before.tell(alert("a"), advance_s=2)
+    ops, pager = Pager("ops", always=FAILS), Pager("pager")
+    after = await rig(line(ops), line(pager, Level.BREACH), outbox=outbox, recovered=outbox.recovered(), urgent_deadline_s=60.0)
+    await after.clock.advance(61)
+    assert [step(told) for told in pager.taken] == ["a 1.1"]
+
+
+async def test_a_beginning_with_more_time_does_not_stay_where_its_end_was_given_up(rig: MakeRig) -> None:
+    """A warning has 300 s, its escalation and the end of that one minute: told alone at last, the warning would never end there."""
+    ops, pager = Pager("ops", always=FAILS), Pager("pager")
+    made = await rig(line(ops), line(pager, Level.BREACH), urgent_deadline_s=60.0)
+    await made.tell(alert("a", level=Level.WARNING), advance_s=2)
+    await made.tell(alert("a", 2, Change.ESCALATED, previous=Level.WARNING), advance_s=2)
+    await made.tell(end("a", 3), advance_s=70)
+    ops.always = Delivery(True)
+    await made.clock.advance(200)
+    assert ops.taken == []
+    assert [step(told) for told in pager.taken] == ["a 1.1", "a 1.2", "a 1.3"]
 
 
 async def test_what_follows_of_an_escalated_incident_goes_to_both_and_its_end_too(rig: MakeRig) -> None:

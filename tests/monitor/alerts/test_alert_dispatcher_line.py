@@ -193,10 +193,20 @@ async def test_a_full_queue_drops_what_is_missed_least(rig: MakeRig, caplog: pyt
     assert made.outbox.outcomes()[alert("w1").id, "ops"] is Outcome.DROPPED
     await made.tell(alert("c3"), alert("c4"), alert("w3", level=Level.WARNING))
     row = made.row("ops")
-    assert (row.dropped, row.waiting, row.peak) == (4, 4, 4)
-    assert "receiver ops: its queue is full; dropped 3 (4 in all)" in caplog.text
+    assert (row.dropped, row.waiting, row.peak) == (3, 5, 5)
+    assert "receiver ops: its queue is full; dropped 2 (3 in all)" in caplog.text
+    await made.tell(end("c1"), end("w9", previous=Level.WARNING))
+    assert made.outbox.outcomes()[alert("c1").id, "ops"] is Outcome.DROPPED, "its end follows"
     await made.clock.advance(32)
-    assert ops.steps[-1] == ["c2 1.1", "c3 1.1", "c4 1.1"]
+    assert ops.steps[-1] == ["first 1.1", "c2 1.1", "c3 1.1", "c4 1.1", "c1 1.2", "w9 1.2"]
+
+
+async def test_a_crash_of_more_pools_than_the_queue_has_places_is_told_whole(rig: MakeRig) -> None:
+    ops = Pager()
+    made = await rig(ops)
+    await made.tell(*(alert(f"p{number}") for number in range(600)), advance_s=2)
+    assert len(ops.taken) == 600
+    assert made.row("ops").dropped == 0
 
 
 async def test_a_full_queue_keeps_the_last_state_rather_than_an_older_one(rig: MakeRig) -> None:

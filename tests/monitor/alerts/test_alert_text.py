@@ -104,8 +104,27 @@ def test_an_alert_of_an_earlier_run_that_has_no_result_yet(pools: Any) -> None:
 
 def test_the_end_of_a_pool_is_told_with_its_reason(pools: Any) -> None:
     why = "the pool is gone: its positions were closed or liquidated"
-    gone = render(note(pools(0.92), Level.OK, CRITICAL, Change.RESOLVED, detail=why)).title
-    assert gone.startswith(f"RESOLVED 92% hl-main/USDC: was CRITICAL; {why}")
+    gone = render(note(pools(0.92, **FULL), Level.OK, CRITICAL, Change.RESOLVED, detail=why, frozen=True))
+    assert gone.title == f"CLOSED 92% hl-main/USDC: was CRITICAL; {why}"
+    assert not any(line.startswith(("money", "worst", "next", "safety", "data")) for line in gone.details), "it has no figures any more"
+    short = render(note(pools(0.92, **FULL), Level.OK, CRITICAL, Change.RESOLVED, detail="the pool is gone"))
+    assert short.title == "CLOSED 92% hl-main/USDC: was CRITICAL; the pool is gone"
+    rising = render(note(pools(0.92, **FULL), Level.OK, WARNING, Change.RESOLVED, rule=Rule.RISING, detail=why))
+    assert rising.title == f"CLOSED rising fast hl-main/USDC: was WARNING; {why}"
+
+
+@pytest.mark.parametrize("rule", [Rule.DISTANCE, Rule.RISING])
+def test_an_end_says_what_is_now_and_not_what_was(pools: Any, rule: Rule) -> None:
+    was = "over: rose from 31.9% to 51.1% in 37 s; at this pace warning (85.0%) in 1.7 min"
+    text = render(note(pools(0.42, **FULL), Level.OK, WARNING, Change.RESOLVED, rule=rule, detail=was))
+    noun = {Rule.DISTANCE: "near liquidation", Rule.RISING: "rising fast"}[rule]
+    assert text.title == f"RESOLVED {noun} hl-main/USDC: was WARNING; now 42%; liquidates BTC +3.1%"
+    assert "pace" not in text.full
+
+
+def test_an_end_on_bad_data_says_nothing_of_freezing(pools: Any) -> None:
+    text = render(note(pools.failed(), Level.OK, CRITICAL, Change.RESOLVED, rule=Rule.DATA, detail="it is configured no more", frozen=True))
+    assert "frozen" not in text.full
 
 
 def test_unreconciled(pools: Any) -> None:
@@ -227,7 +246,15 @@ def test_amounts_round_to_the_careful_side(value: float, down: str, up: str) -> 
 
 @pytest.mark.parametrize(
     ("ratio", "text"),
-    [(0.92, "92%"), (0.29, "29%"), (0.8999, "89.9%"), (0.99999, "99.9%"), (float("inf"), "infinite"), (1e30, "over 100000%")],
+    [
+        (0.92, "92%"),
+        (0.29, "29%"),
+        (0.8999, "89.9%"),
+        (0.99999, "99.9%"),
+        (float("inf"), "infinite"),
+        (1e30, "over 100000%"),
+        (-1e30, "unknown"),
+    ],
 )
 def test_percent_never_rounds_up_to_a_level(ratio: float, text: str) -> None:
     assert percent(ratio) == text

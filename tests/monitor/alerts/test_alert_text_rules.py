@@ -63,8 +63,8 @@ TITLES: dict[Rule, tuple[AlertScope, str, str]] = {
     Rule.CLOCK: (VENUE, "its clock is 1.4 s behind ours", "WARNING clock off aster: its clock is 1.4 s behind ours"),
     Rule.NETWORK: (
         MONITOR,
-        "the monitor has lost its network: all 12 feeds of aster are silent",
-        "WARNING monitor has lost its network: nothing is being watched; all 12 feeds of aster are silent",
+        "the monitor has lost its network: nothing comes from aster, deribit",
+        "WARNING monitor has lost its network: nothing is being watched; nothing comes from aster, deribit",
     ),
     Rule.RECEIVER: (AlertScope.receiver("ops"), "HTTP 401", "WARNING alerts do not reach ops: HTTP 401; check its key"),
     Rule.OUTBOX: (
@@ -112,7 +112,8 @@ def test_every_rule_says_that_it_is_over_and_asks_for_nothing(rule: Rule) -> Non
     over = dataclasses.replace(told(rule), change=Change.RESOLVED, level=Level.OK, previous=CRITICAL, detail="over: it was so")
     text = render(over)
     assert text.title.startswith("RESOLVED ")
-    assert "was CRITICAL; over: it was so" in text.title
+    assert "was CRITICAL" in text.title
+    assert "it was so" not in text.full
     assert WORDINGS[rule].claim == "" or WORDINGS[rule].claim not in text.title
     assert not any(line.startswith(("remedy", "safety")) for line in text.details)
 
@@ -123,6 +124,23 @@ def test_a_long_sentence_is_cut_in_the_first_line_and_whole_below(rule: Rule) ->
     text = render(told(rule, detail=long))
     assert len(text.title) <= TITLE_LIMIT
     assert f"why: {long}" in text.details
+
+
+@pytest.mark.parametrize(
+    ("rule", "detail", "expected"),
+    [
+        (
+            Rule.NETWORK,
+            "no connection to aster, the only venue",
+            "no connection to aster, the only venue: nothing is being watched; watch the",
+        ),
+        (Rule.STALE_FEED, "asset_contexts is connecting", "feed is connecting hyperliquid asset_contexts: asset_contexts is connecting"),
+    ],
+)
+def test_what_is_not_so_is_not_said(rule: Rule, detail: str, expected: str) -> None:
+    assert render(told(rule, detail=detail, subject="")).title.startswith(f"WARNING {expected}")
+    over = render(told(rule, detail=f"over: {detail}", subject="", change=Change.RESOLVED)).title
+    assert over.startswith(f"RESOLVED {expected.split(':')[0]}")
 
 
 def test_levels_are_told_where_there_is_a_ratio() -> None:

@@ -123,7 +123,18 @@ def test_a_burst_has_one_first_line_worst_first(desk: Desk, pools: Any) -> None:
 def test_an_end_counts_as_what_it_ends(desk: Desk, pools: Any) -> None:
     over = make_alert(note(pools(0.5, pool="a"), Level.OK, Level.CRITICAL, Change.RESOLVED), desk, 0.0)
     (warning,) = alerts(desk, pools(0.86, pool="b"))
-    assert group([warning, over]).title == "2 alerts: RESOLVED 50% hl-main/a, WARNING 86% hl-main/b"
+    assert group([warning, over]).title == "1 firing, 1 resolved: WARNING 86% hl-main/b, RESOLVED 50% hl-main/a"
+    (critical,) = alerts(desk, pools(0.92, pool="c"))
+    assert group([critical, warning]).title == "2 alerts: CRITICAL 92% hl-main/c, WARNING 86% hl-main/b"
+
+
+def test_what_fired_and_is_over_does_not_count_as_firing(desk: Desk, pools: Any) -> None:
+    (fired,) = alerts(desk, pools(0.92, pool="a"))
+    over = make_alert(note(pools(0.5, pool="a"), Level.OK, Level.CRITICAL, Change.RESOLVED), desk, 0.0)
+    (warning,) = alerts(desk, pools(0.86, pool="b"))
+    assert fired.incident == over.incident
+    said = group([fired, over, warning])
+    assert said.title == "1 firing, 1 resolved: WARNING 86% hl-main/b, CRITICAL 92% hl-main/a, RESOLVED 50% hl-main/a"
 
 
 def test_who_did_not_take_it_is_said(desk: Desk, pools: Any) -> None:

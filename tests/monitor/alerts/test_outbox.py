@@ -14,7 +14,7 @@ import pytest
 
 from monitor.alerts.alert import Alert
 from monitor.alerts.outbox import Batch, HistoryEntry, Outbox, OutboxError, Outcome, read_history
-from monitor.alerts.silences import Silence
+from monitor.alerts.silences import REMEMBERED_MS, Silence
 from monitor.margin.result import Level
 from tests.monitor.alerts.outbox_samples import DEADLINE_MS, EPOCH_MS, NOW_MS, alert, closed, fired, incident, seams, until
 
@@ -44,6 +44,7 @@ async def test_a_new_process_gets_what_is_open_and_pending(path: Path, outbox: O
     outbox.tried([second.id], "ops", "HTTP 503")
     outbox.keep_silence(Silence("s1", "*/BTC/*", NOW_MS + 1000, "known", NOW_MS))
     outbox.keep_silence(Silence("s2", "*", NOW_MS - 1, "over", NOW_MS - 9))
+    outbox.keep_silence(Silence("s3", "*", NOW_MS - REMEMBERED_MS, "long over", NOW_MS - REMEMBERED_MS - 9))
     outbox.close()
 
     box = Outbox(path, limit_s=10.0, seams=seams())
@@ -61,7 +62,8 @@ async def test_a_new_process_gets_what_is_open_and_pending(path: Path, outbox: O
     ]
     assert found.handles == {"ops": {first.incident: "C1/17.2"}}
     assert found.latest == (first, third)
-    assert [silence.id for silence in found.silences] == ["s1"]
+    assert [silence.id for silence in found.silences] == ["s2", "s1"]
+    assert found.newest == {first.key: (1, 1), third.key: (2, 2)}
     assert found.last_number == 2
 
 
@@ -167,6 +169,8 @@ async def test_old_history_goes_and_what_is_open_or_pending_stays(path: Path) ->
         await box.write(fired(each, receivers=("ops",)))
         await box.write(closed(each))
     await box.write(fired(firing, receivers=("ops",)))
+    for name, until_ms in (("just", NOW_MS - 1), ("long", NOW_MS - REMEMBERED_MS - 1)):
+        box.keep_silence(Silence(name, "*", until_ms, "over", until_ms - 9))
     for each in (ended, firing, recent):
         box.settle([each.id], "ops", Outcome.DELIVERED, NOW_MS)
     box.close()
@@ -179,6 +183,7 @@ async def test_old_history_goes_and_what_is_open_or_pending_stays(path: Path) ->
     assert {entry.alert.id for entry in read_history(path, 9)} == {waiting.id, firing.id, recent.id}
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (3,)
+        assert connection.execute("SELECT id FROM silences").fetchall() == [("just",)]
     connection.close()
 
 

@@ -19,7 +19,7 @@ from monitor.alerts.outbox_schema import APPLICATION_ID, SCHEMA
 from monitor.alerts.outbox_state import MAX_HELD, OutboxState
 from monitor.alerts.outbox_store import connect
 from monitor.alerts.rules import Rule
-from monitor.alerts.silences import Silence
+from monitor.alerts.silences import REMEMBERED_MS, Silence
 from tests.monitor.alerts.outbox_samples import EPOCH_MS, NOW_MS, alert, closed, fired, seams, until
 
 LIMIT_S = 0.25
@@ -435,7 +435,7 @@ def test_memory_lets_go_of_handles_and_silences_that_are_over() -> None:
         if pool != "OPEN":
             state.apply(closed(alert(number, 2, pool=pool), receivers=("ops",) if pool == "WAITING" else ()))
         state.keep_silence(Silence(pool, "*", NOW_MS + number, "", NOW_MS))
-    state.forget_ended(NOW_MS + 1)
+    state.forget_ended(NOW_MS + 1 + REMEMBERED_MS)
     changes = state.take()
     assert [handle for _, _, handle in changes.handles] == ["OPEN", "WAITING"]
     assert [silence.id for silence in changes.silences] == ["WAITING", "OVER"]

@@ -102,7 +102,22 @@ async def test_a_burst_leaves_one_alert_of_each() -> None:
     _, rows = await sent(message(*burst))
     assert firing_and_ended(rows) == (["liquidation"], ["warning", "critical"])
     _, rows = await sent(message(*burst, alert(Level.LIQUIDATION, Change.RESOLVED, scope=pool("a"))))
-    assert firing_and_ended(rows) == ([], ["warning", "critical", "liquidation"])
+    assert firing_and_ended(rows) == (["liquidation"], ["warning", "critical"])
+
+
+async def test_what_fired_and_ended_unheard_fires_and_ends_by_itself() -> None:
+    """Alertmanager tells nobody of what is over before its `group_wait`, 30 s by default."""
+    burst = (alert(Level.CRITICAL), alert(Level.CRITICAL, Change.RESOLVED, sequence=2))
+    delivery, (row,) = await sent(message(*burst))
+    assert delivery == Delivery(True)
+    assert (row["labels"]["severity"], ms(row["endsAt"])) == ("critical", NOW_MS + 90_000)
+    assert row["annotations"]["summary"] == burst[0].title
+
+
+async def test_what_was_heard_ends_at_once() -> None:
+    burst = (alert(Level.CRITICAL, Change.REPEATED, sequence=2), alert(Level.CRITICAL, Change.RESOLVED, sequence=3))
+    assert firing_and_ended((await sent(message(*burst, handles={INCIDENT: "critical"})))[1]) == ([], ["critical"])
+    assert firing_and_ended((await sent(message(*burst, handles={INCIDENT: "warning"})))[1]) == (["critical"], ["warning"])
 
 
 async def test_an_end_does_not_end_what_has_begun_again() -> None:

@@ -129,10 +129,28 @@ def test_the_exit_code_and_no_secret(configured: Callable[..., Settings]) -> Non
     assert run_alert_test(configured(""), said.append) == 1
     assert said == [
         "log: ok, it took the test alert and its end",
+        "only a log was tested, and it wakes up nobody; add a receiver of another type",
         "log: ok, it took the test alert and its end",
         "hook: FAILED, the test alert was not taken: no connection (ClientConnectorError)",
         "1 of 2 receivers failed: hook",
         "no receiver is configured, so alerts are sent to nobody; add [receivers.NAME]",
+    ]
+
+
+def test_what_alerts_leaves_out_is_tested_too_and_said(configured: Callable[..., Settings]) -> None:
+    said: list[str] = []
+    log, spare = '[receivers.log]\ntype = "log"\n', '[receivers.spare]\ntype = "log"\n'
+    hook = '[receivers.hook]\ntype = "webhook"\nurl_env = "HOOK"\n'
+    assert run_alert_test(configured('[alerts]\nreceivers = ["log"]\n' + hook + log), said.append) == 1
+    assert run_alert_test(configured("[alerts]\nreceivers = []\n" + spare), said.append) == 1
+    unused = "(not used by [alerts]: its receivers leave it out)"
+    assert said == [
+        "log: ok, it took the test alert and its end",
+        f"hook: FAILED, the test alert was not taken: no connection (ClientConnectorError) {unused}",
+        "1 of 2 receivers failed: hook",
+        "[alerts] uses only a log, and it wakes up nobody; name another receiver in its receivers",
+        f"spare: ok, it took the test alert and its end {unused}",
+        "[alerts] receivers is empty, so alerts are sent to nobody; name those that are to be told",
     ]
 
 

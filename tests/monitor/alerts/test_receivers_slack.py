@@ -99,6 +99,13 @@ def test_a_burst_tells_the_worst_in_full_and_names_the_others() -> None:
     assert many[-1]["text"]["text"] == f"and {900 - named} more; see the monitor's page"
 
 
+def test_what_fires_stands_before_what_is_over() -> None:
+    over = [alert(Level.LIQUIDATION, Change.RESOLVED, scope=pool(f"old{number}")) for number in range(8)]
+    content = burst(message(*over, alert(Level.CRITICAL, scope=pool("NEW"))))
+    assert content["text"].startswith("1 firing, 8 resolved: CRITICAL 92% hl-main/NEW, RESOLVED")
+    assert content["blocks"][1]["text"]["text"].startswith("*CRITICAL 92% hl-main/NEW")
+
+
 def test_a_long_text_is_not_cut_within_an_entity() -> None:
     for length in range(2980, 3010):
         assert slack_problems(burst(message(alert(title="t", details=("x" * length + "&" * 9,))))) == []

@@ -86,6 +86,30 @@ async def test_the_end_turns_the_message_into_a_resolved_one() -> None:
     assert reply["text"].startswith("\N{WHITE HEAVY CHECK MARK} RESOLVED")
 
 
+UNHEARD = (
+    alert(Level.WARNING),
+    alert(Level.LIQUIDATION, Change.ESCALATED, sequence=2, previous=Level.WARNING),
+    alert(Level.LIQUIDATION, Change.RESOLVED, sequence=3),
+)
+
+
+async def test_what_fired_and_ended_unheard_is_posted_at_its_worst_and_then_ended() -> None:
+    delivery, ((_, posted), (update, content), (_, reply)) = await sent(message(*UNHEARD), POSTED, DONE)
+    assert delivery == Delivery(True, handles=KNOWN)
+    assert posted["text"].startswith("LIQUIDATION")
+    assert (update, content["ts"]) == ("chat.update", "1.5")
+    assert "*RESOLVED*" in content["blocks"][1]["elements"][0]["text"]
+    assert (reply["thread_ts"], reply["reply_broadcast"]) == ("1.5", True)
+
+
+@pytest.mark.parametrize("failure", [PostError("no connection"), Reply(503)])
+async def test_where_its_end_fails_the_next_try_only_ends_it(failure: Reply | PostError) -> None:
+    delivery, calls = await sent(message(*UNHEARD), POSTED, failure)
+    assert (delivery.delivered, delivery.handles, len(calls)) == (False, KNOWN, 2)
+    delivery, calls = await sent(message(*UNHEARD, handles=KNOWN), DONE)
+    assert [method for method, _ in calls] == ["chat.update", "chat.postMessage"]
+
+
 async def test_a_burst_of_one_incident_is_one_message_with_its_last_state() -> None:
     burst = (alert(), alert(Level.CRITICAL, Change.ESCALATED, sequence=2, previous=Level.WARNING))
     delivery, ((_, content),) = await sent(message(*burst), POSTED)

@@ -71,6 +71,8 @@ def test_it_ends_by_itself_or_by_hand(silences: Silences) -> None:
         ("a\x1b[0m", NOW + HOUR, "known", Level.CRITICAL, "unprintable"),
         ("*", NOW + HOUR, " \n", Level.CRITICAL, "the reason is empty"),
         ("*", NOW + HOUR, "x" * 501, Level.CRITICAL, "the reason is longer"),
+        ("*", NOW + HOUR, "known\x1b[2J", Level.CRITICAL, "the reason .* has unprintable ones"),
+        ("*", NOW + HOUR, "known \u202e", Level.CRITICAL, "the reason .* has unprintable ones"),
         ("*", NOW, "known", Level.CRITICAL, "the end is in the past"),
         ("*", NOW + LONGEST_MS + 1, "known", Level.CRITICAL, "more than 30 days"),
         ("*", NOW + HOUR, "known", Level.OK, "it silences nothing"),

@@ -13,7 +13,7 @@ from monitor.recording.redaction import Redactor
 from monitor.recording.segments import read_blocks, segments
 from monitor.recording.writer import Limits, Writer
 
-ABOUT: dict[str, Any] = {"seed": 7, "configuration": {}}
+ABOUT: dict[str, Any] = {"seed": 7, "configuration": {"settings": {}, "environ": {}, "files": {}, "agents": {}}}
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=40)
 OPS = st.builds(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from urllib.parse import quote
 
 import orjson
@@ -7,11 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import load
+from config.secrets import Resolved, Secret
 from connectors.aster.settings import AgentKey
 from connectors.aster.signing import AgentSigner, Nonces, VenueClock
 from connectors.clock import ManualClock
-from monitor.recording.configuration import stand_in
+from monitor.recording.configuration import settings_of, stand_in, without_secrets
+from monitor.recording.recorder import Recorder
 from monitor.recording.redaction import MOST_TOKENS, Redactor
+from monitor.replay.source import open_run
+from tests.monitor.recording.made_ops import frame
 
 KEY = "0x" + "ab12" * 16
 HOOK = "https://hooks.example.com/services/T000/B000/XXXX?key=a&b=c"
@@ -86,3 +93,105 @@ def test_an_agent_known_by_its_address_signs_nothing() -> None:
     agent = AgentSigner(AgentKey("0x" + "0" * 63 + "1", address), "0x" + "11" * 20, Nonces(VenueClock(ManualClock())), 1666)
     assert agent.signer == address
     assert agent.sign([("symbol", "X")]).endswith(f"signer={address}&signature=0x")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        rb'{"access_token":"abc\/DEFgone"}',
+        rb'{"refresh_token":"\u0061bcDEFgone"}',
+        rb'{"refresh_token":"a\"bcDEFgone"}',
+        b'{"id_token":"DEFgone"}',
+        b"error: signature=0xDEFgone of a request",
+        b"403 https://host/fapi?access_token=DEFgone&x=1",
+        b"listenKey=DEFgone",
+        b"apiKey='DEFgone'",
+        rb'{"text":"they said {\"access_token\":\"DEFgone\"}"}',
+        b'{"listenKey":"DEF"}',
+    ],
+)
+def test_a_token_is_gone_however_it_is_written(data: bytes) -> None:
+    clean = Redactor({}).clean(data)
+    assert b"DEF" not in clean
+    assert b"redacted" in clean
+    if data.startswith(b"{"):
+        assert orjson.loads(clean).keys() == orjson.loads(data).keys()
+
+
+def test_a_token_that_was_escaped_is_found_plain_too() -> None:
+    redactor = Redactor({})
+    redactor.clean(rb'{"access_token":"abc\/DEFgone"}')
+    for form in (b"abc/DEFgone", rb"abc\/DEFgone", b"abc%2FDEFgone", b"abc%2fDEFgone"):
+        assert redactor.clean(b"Bearer " + form) == b"Bearer redacted00000001"
+
+
+def test_signatures_do_not_push_tokens_out() -> None:
+    redactor = Redactor({})
+    redactor.clean(b'{"access_token":"tokentokentoken"}')
+    for number in range(3 * MOST_TOKENS):
+        redactor.clean(b"signature=0xabcdef%d" % number)
+    assert b"tokentoken" not in redactor.clean(b"tokentokentoken")
+
+
+@pytest.mark.parametrize("before", [b"", b"i", b"id", b"id:", b"id:x"])
+def test_a_configured_secret_is_gone_from_base64(before: bytes) -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG+bPx=="
+    clean = Redactor({secret: "stand-in"}).clean(base64.b64encode(before + secret.encode() + b"!"))
+    assert b"stand-in" in clean
+    assert len(clean) < 20
+
+
+def test_a_configured_secret_is_gone_in_the_other_escapes() -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG+bPx=="
+    redactor = Redactor({secret: "stand-in"})
+    forms = [
+        b"wJalrXUtnFEMI%2fK7MDENG%2bbPx%3d%3d",
+        b"wJalrXUtnFEMI/K7MDENG%2BbPx%3D%3D",
+        rb"wJalrXUtnFEMI\/K7MDENG+bPx==",
+        rb"wJalrXUtnFEMI\u002fK7MDENG+bPx==",
+        rb"wJalrXUtnFEMI\u002FK7MDENG\u002BbPx\u003D\u003D",
+    ]
+    assert [redactor.clean(form) for form in forms] == [b"stand-in"] * len(forms)
+
+
+def test_a_stand_in_stays_where_a_token_would_be_looked_for() -> None:
+    # a replay asks with the stand-in, and must find the answer
+    redactor = Redactor({"a-configured-secret": "x"})
+    assert redactor.clean(b'{"client_secret":"a-configured-secret"}') == b'{"client_secret":"x"}'
+
+
+def test_a_short_secret_is_not_searched_for() -> None:
+    assert Redactor({"1": "x", "venue": "y"}).clean(b'{"venue":1}') == b'{"venue":1}'
+
+
+@pytest.mark.parametrize("secret", ["1", "h", "venue", "secret", "warning", "accounts", "hyperliquid"])
+def test_a_secret_that_is_a_word_of_the_configuration_leaves_it_whole(
+    secret: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'[receivers.h]\ntype = "webhook"\nurl_env = "U"\nsecret_env = "S"\n[[accounts]]\nid = "main"\nvenue = "hyperliquid"\n'
+        f'address = "0x{"1" * 40}"\n'
+    )
+    settings = load(path, environ={"U": "https://hooks.example.com/y", "S": secret}, quiet=True)
+    recorder = Recorder(tmp_path / "run", settings)
+    writer = recorder._writer
+    writer.put(frame(1))
+    writer.drain()
+    writer.close()
+    run = open_run(tmp_path / "run")
+    again = settings_of(run.configuration)
+    assert [account.id for account in again.accounts] == ["main"]
+    assert again.receivers["h"].secrets["secret"].reveal() != secret
+    assert ("[receivers.h] secret has fewer than 6 characters" in caplog.text) == (len(secret) < 6)
+
+
+def test_a_secret_that_was_pasted_elsewhere_is_gone_from_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'[receivers.h]\ntype = "webhook"\nurl_env = "U"\n[[accounts]]\nid = "main"\nvenue = "hyperliquid"\n'
+        f'address = "0x{"1" * 40}"\ntags = ["pasted-secret-0123"]\n'
+    )
+    settings = load(path, environ={"U": "https://hooks.example.com/y"}, quiet=True)
+    settings.receivers["h"]._resolved["url"] = Resolved(Secret("pasted-secret-0123"), "environment U")
+    assert "pasted-secret" not in str(without_secrets(settings).document)

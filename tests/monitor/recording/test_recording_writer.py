@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.recording import ops
+from monitor.recording.directory import lock_path
 from monitor.recording.redaction import Redactor
 from monitor.recording.segments import segments
 from monitor.recording.writer import OP_BYTES, RETRY_S, Limits, Writer, create
@@ -81,7 +82,7 @@ def test_a_failing_disk_is_not_asked_at_every_op(tmp_path: Path) -> None:
     disk.opens = True
     writer.put(frame(11))
     writer.drain()
-    assert not list(tmp_path.iterdir())
+    assert not segments(tmp_path)
     disk.now = RETRY_S
     writer.put(frame(12))
     writer.drain()
@@ -145,13 +146,110 @@ def test_the_bound_deletes_earlier_runs_first_then_the_beginning_of_this_one(tmp
         open_run(tmp_path)
 
 
-def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
-    first, second = (Writer(tmp_path, ABOUT, Redactor({})) for _ in range(2))
-    first.run = second.run = 5
-    for writer in (first, second):
-        writer.put(frame(1))
+def filled(directory: Path, count: int, limits: Limits | None = None) -> Writer:
+    """A writer that wrote so many ops of 1500 bytes, and still records."""
+    writer = Writer(directory, ABOUT, Redactor({}), limits)
+    for number in range(count):
+        writer.put(frame(number, os.urandom(1_500)))
         writer.drain()
-    assert (first.run, second.run) == (5, 6)
+    return writer
+
+
+SMALL = Limits(total_bytes=12_000, segment_bytes=3_000)
+
+
+def test_a_run_that_is_being_written_loses_nothing_to_another(tmp_path: Path) -> None:
+    first = filled(tmp_path, 1, SMALL)
+    second = filled(tmp_path, 20, SMALL)
+    assert (first.run, second.run) == (1, 2)
+    first.put(frame(3))
+    first.drain()
+    first.close()
+    assert len([op for op in open_run(tmp_path, 1).read() if op.kind == ops.FRAME]) == 2
+    assert not second.status.replayable
+    assert sum(one.size for one in segments(tmp_path)) <= 12_000
+    second.close()
+    third = filled(tmp_path, 8, SMALL)
+    assert {one.run for one in segments(tmp_path)} == {3}
+    third.close()
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_the_bound_holds_also_where_another_run_has_taken_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = filled(tmp_path, 8, SMALL)
+    second = filled(tmp_path, 2, SMALL)
+    assert second.status.failing
+    assert "a directory of its own" in caplog.text
+    assert {one.run for one in segments(tmp_path)} == {1}
+    first.close()
+    second.close()
+
+
+def test_the_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path) -> None:
+    filled(tmp_path, 2, SMALL).close()
+    lock_path(tmp_path, 1).touch()
+    later = filled(tmp_path, 8, SMALL)
+    assert later.run == 2
+    assert {one.run for one in segments(tmp_path)} == {2}
+    assert [path.name for path in tmp_path.glob("*.lock")] == ["run-000002.lock"]
+    later.close()
+
+
+def test_a_full_disk_leaves_no_empty_segments(tmp_path: Path) -> None:
+    disk = Disk()
+    writer = disk.writer(tmp_path)
+    disk.room = 0
+    for number in range(5):
+        # sometimes there is room for a header
+        disk.room = 2 * number * 60
+        writer.put(frame(number, os.urandom(5_000)))
+        writer.drain()
+        disk.now += RETRY_S
+    assert not segments(tmp_path)
+    disk.room = 10**9
+    writer.put(frame(9))
+    writer.drain()
+    assert [(one.run, one.number) for one in segments(tmp_path)] == [(1, 1)]
+    assert writer.status.segments == 1
+    assert [op.extra for op in read(tmp_path) if op.kind == ops.GAP] == [5]
+
+
+def test_a_directory_that_others_may_read_is_closed_to_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tmp_path.chmod(0o755)
+    written(tmp_path, [frame(1)])
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert not caplog.records
+
+
+def test_a_directory_of_other_files_is_left_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "other.txt").touch()
+    written(tmp_path, [frame(1)])
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert "others may read the directory" in caplog.text
+
+
+def test_the_bound_is_told_before_it_is_reached(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    writer = disk.writer(tmp_path, Limits(total_bytes=1_250_000, segment_bytes=250_000))
+    assert writer.status.document()["gb_per_day"] is None
+    for number in range(73):
+        writer.put(frame(number, os.urandom(10_000)))
+        writer.drain()
+        disk.now += 36.0
+    assert not caplog.records
+    for number in range(4):
+        writer.put(frame(number, os.urandom(10_000)))
+        writer.drain()
+    [record] = caplog.records
+    assert "76 % of its room: in 0.2 hours at the present pace" in record.message
+    document = writer.status.document()
+    assert document["gb_per_day"] == pytest.approx(0.025, abs=0.002)
+    assert (document["ops"], document["replayable"], document["failing"], document["dropped"]) == (77, True, False, 0)
+    for _ in range(40):
+        writer.put(frame(1, os.urandom(10_000)))
+        writer.drain()
+    assert writer.status.document()["replayable"] is False
 
 
 def test_a_lost_segment_is_told_as_a_gap(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import pytest
 
 from config import DEMO
 from kernels._jit import permit_compilation
+from monitor.recording import ops
 from monitor.recording.ops import Op
 from monitor.recording.segments import segments
 from monitor.replay.assembly import Outcome, Replay, Wishes
 from monitor.replay.command import DIFFERENT, SAME, UNUSABLE, run_replay
 from monitor.replay.settings import ReplaySettings
 from monitor.replay.source import ReplayError, open_run
+from monitor.snapshot import parse_snapshot
 from tests.monitor.replay.recorded_desk import HOOK, TOKEN, Desk, contents, record, rewritten
 
 pytestmark = pytest.mark.slow
@@ -136,8 +139,59 @@ def test_the_command_tells_the_timeline_writes_reports_and_answers_what_if(desk:
     assert re.search(r"told at [\d.]+ s instead of [\d.]+ s: [\d.]+ s gained", text)
     for title in desk.alerts:
         assert title in text
-    [report] = (tmp_path / "out").iterdir()
-    assert orjson.loads(report.read_bytes())["report"]["portfolios"][0]["status"] == "ok"
+    [report], [snapshot] = (sorted((tmp_path / "out").glob(f"{kind}-20s-*.json")) for kind in ("report", "snapshot"))
+    assert orjson.loads(report.read_bytes())["portfolios"][0]["status"] == "ok"
+    assert parse_snapshot(orjson.loads(snapshot.read_bytes()), snapshot.name).accounts
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (report, snapshot)} == {0o600}
+    assert stat.S_IMODE(report.parent.stat().st_mode) == 0o700
+
+
+def test_a_report_beyond_the_end_is_told(desk: Desk, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run_replay(desk.directory, until="3", report_at=["2", "4000"], out=tmp_path / "out", echo=lines.append)
+    assert any(line.startswith("no report of 4000s: the replay ended at ") for line in lines), lines
+    assert [path.name.split("-")[1] for path in (tmp_path / "out").glob("report-*")] == ["2s"]
+
+
+def test_a_damaged_block_in_the_middle_is_no_success(desk: Desk, tmp_path: Path) -> None:
+    target = tmp_path / "damaged"
+    target.mkdir()
+    [segment] = segments(desk.directory)
+    data = bytearray(segment.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    (target / segment.path.name).write_bytes(data)
+    lines: list[str] = []
+    assert run_replay(target, echo=lines.append) == DIFFERENT
+    text = "\n".join(lines)
+    assert "the recording lacks ops in 1 places" in text
+    assert "what stood behind is lost" in text
+
+
+def test_a_lone_reminder_is_told_but_not_compared(desk: Desk, tmp_path: Path) -> None:
+    def reminded(op: Op) -> Op | None:
+        if op.kind == ops.ALERT and not seen:
+            seen.append(op)
+            return op._replace(extra=[op.extra[0], "repeated", *op.extra[2:]])
+        return op
+
+    seen = list[Op]()
+    rewritten(desk.directory, tmp_path / "other", reminded)
+    lines: list[str] = []
+    # what fired in its place is missed all the same
+    assert run_replay(tmp_path / "other", echo=lines.append) == DIFFERENT
+    assert "note: 1 reminders after silences are not compared" in lines
+
+
+def test_with_a_configuration_it_says_that_alerts_are_not_compared(desk: Desk, tmp_path: Path) -> None:
+    accounts = "".join(f'[[accounts]]\nid = "{one.id}"\nvenue = "{one.venue}"\n' for one in desk.settings.accounts)
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[defaults.levels]\nwarning = 0.5\ncritical = 0.6\n{accounts}")
+    lines: list[str] = []
+    run_replay(desk.directory, config=path, levels=["warning=0.99,critical=0.995"], echo=lines.append)
+    text = "\n".join(lines)
+    assert "not compared with the recorded ones: --config changes what is told" in text
+    assert "under --config alone" in text
+    assert "as recorded" not in text
 
 
 def test_until_ends_early(desk: Desk) -> None:

@@ -35,6 +35,16 @@ def test_a_held_leg_in_front_of_the_queue_warns(desk: WatchDesk) -> None:
     assert told.detail == "in the venue's auto-deleveraging queue: BTCUSDT at 3 of 4 (front)"
 
 
+def test_the_queue_names_all_that_were_near_since_it_began(desk: WatchDesk) -> None:
+    held = [aster_desk.position(name, 1.0, 1.0, 1.0) for name in ("BTCUSDT", "ETHUSDT")]
+    desk.short(*held)
+    subjects = []
+    for btc, eth in ((3, 3), (3, 1), (1, 4), (3, 3), (1, 1), (1, 3)):
+        quantiles(desk, BTCUSDT=btc, ETHUSDT=eth)
+        subjects.append([one.subject for one in desk.second(Rule.ADL_QUEUE)])
+    assert subjects == [["BTCUSDT, ETHUSDT"]] * 4 + [[], ["ETHUSDT"]]
+
+
 def test_both_sides_of_hedge_mode_are_apart(desk: WatchDesk) -> None:
     held = [
         aster_desk.position("ETHUSDT", size, 3000.0, 3000.0, side=side) for size, side in ((1.0, aster_desk.LONG), (-2.0, aster_desk.SHORT))
@@ -163,7 +173,7 @@ def test_a_locked_index_stops_what_settles_to_it(desk: WatchDesk) -> None:
     desk.status(ASTER, "locked eth_usd")
     assert desk.second(Rule.DELISTED) == []
     desk.status(ASTER, "locked btc_usd")
-    assert detail_of(desk.second(Rule.DELISTED)) == "BTCUSDT cannot be traded: the venue has locked btc_usd"
+    assert detail_of(desk.second(Rule.DELISTED)) == "BTCUSDT cannot be traded: the venue has locked BTC"
 
 
 def test_what_is_held_but_not_known_cannot_be_judged(desk: WatchDesk) -> None:

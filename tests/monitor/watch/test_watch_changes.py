@@ -7,13 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from connectors.events import BorrowReserve, BorrowReserves, CashFlow, CashFlowKind, Fill, Liquidation, LiquidationKind, MarginCall
+from connectors.events import (
+    AccountSnapshot,
+    BorrowReserve,
+    BorrowReserves,
+    CashFlow,
+    CashFlowKind,
+    Fill,
+    Liquidation,
+    LiquidationKind,
+    MarginCall,
+    MarkPrices,
+)
 from connectors.model import MarginTier
 from monitor.alerts.incident import Occurrence
 from monitor.alerts.rules import Rule
 from monitor.margin.result import Level
 from tests.monitor import aster_desk, own_desk
-from tests.monitor.watch.watch_desk import ASTER, HYPER, LONG, SHORT, WatchDesk, relisted
+from tests.monitor.watch.watch_desk import ASTER, HYPER, LONG, MARK, SHORT, WatchDesk, relisted
 
 TRANSFER, FUNDING = CashFlowKind.TRANSFER, CashFlowKind.FUNDING
 
@@ -38,6 +49,20 @@ def test_a_withdrawal_is_told_with_the_ratio_before_and_after(desk: WatchDesk) -
     assert one[:3] == ("hyperliquid/long", Rule.TRANSFER, Level.WARNING)
     assert one[3] == "100,000 USDC went out on main by a transfer; main ratio 6.2% -> 12.5%"
     assert desk.evaluate() == []
+
+
+def test_a_transfer_names_the_pools_of_its_ledger_only(desk: WatchDesk) -> None:
+    position = own_desk.position("ETH", 10.0, 3_000.0, isolated=-27_000.0)
+    row = own_desk.section("", 1, 200_000.0 - 10 * MARK, own_desk.position("BTC", 10.0, MARK), position)
+    desk.tell(MarkPrices(HYPER, "allDexsAssetCtxs", desk.now_ns, ["hyperliquid:ETH"], [3_000.0], [3_000.0], [0.0]))
+    desk.tell(AccountSnapshot(HYPER, LONG, desk.now_ns, (row,), own_desk.wallet()))
+    desk.evaluate()
+    assert "iso:ETH" in {result.pool for result in desk.engine.results(desk.now_ns)}
+    desk.tell(flow(desk, -100_000.0))
+    desk.tell(MarkPrices(HYPER, "allDexsAssetCtxs", desk.now_ns, ["hyperliquid:ETH"], [3_001.0], [3_001.0], [0.0]))
+    (one,) = desk.evaluate()
+    assert "main ratio" in one.detail
+    assert "iso:ETH" not in one.detail
 
 
 def test_a_transfer_that_a_frame_told_before_has_one_ratio(desk: WatchDesk) -> None:
@@ -193,11 +218,16 @@ def _reserves(desk: WatchDesk, ltv: float) -> BorrowReserves:
 # -- seen --------------------------------------------------------------------------------------------------------------------
 
 
-def fill(desk: WatchDesk, kind: LiquidationKind | None, *, time_ms: int = 10**13, snapshot: bool = False) -> Fill:
+def pages(desk: WatchDesk) -> list[str]:
+    """What is told by itself."""
+    return [one.detail for one in desk.evaluate() if not one.quiet]
+
+
+def fill(desk: WatchDesk, kind: LiquidationKind | None, *, time_ms: int = 10**13, snapshot: bool = False, coin: str = "BTC") -> Fill:
     desk.pass_s(0.001)
     name = f"fill{desk.now_ns}"
     return Fill(
-        HYPER, LONG, desk.now_ns, name, time_ms, -0.5, 99_000.0, 0.0, "USDC", "hyperliquid:BTC",
+        HYPER, LONG, desk.now_ns, name, time_ms, -0.5, 99_000.0, 0.0, "USDC", f"hyperliquid:{coin}",
         liquidation=kind is not None, snapshot=snapshot, liquidation_kind=kind,
     )  # fmt: skip
 
@@ -220,29 +250,80 @@ def test_what_a_venue_tells_of_itself_is_critical_at_once(desk: WatchDesk, kind:
 def test_an_execution_of_the_venue_is_told_once(desk: WatchDesk) -> None:
     backstop = LiquidationKind.BACKSTOP
     desk.tell(fill(desk, None), fill(desk, LiquidationKind.LIQUIDATION), fill(desk, LiquidationKind.LIQUIDATION), fill(desk, backstop))
-    assert [one.detail for one in desk.evaluate()] == [
+    assert pages(desk) == [
         "liquidation: the venue sold 0.5 BTC at 99000 for the account",
         "backstop: the venue sold 0.5 BTC at 99000 for the account",
     ]
     desk.pass_s(61)
     desk.tell(fill(desk, backstop))
-    assert len(desk.evaluate()) == 1, "another one"
+    assert len(pages(desk)) == 1, "another one"
+
+
+def test_every_instrument_of_an_episode_is_told_and_what_goes_on_prolongs_it(desk: WatchDesk) -> None:
+    coins = ["BTC", "ETH", "SOL", "BTC", "ETH", "SOL", "BTC"]
+    told = []
+    for coin in coins:
+        desk.tell(fill(desk, LiquidationKind.ADL, coin=coin))
+        told += desk.evaluate()
+        desk.pass_s(50)
+    assert [one.quiet for one in told] == [False] * 3 + [True] * 4
+    assert "SOL" in told[2].detail
+
+
+@pytest.mark.parametrize(
+    ("notice", "kind", "is_quiet"),
+    [
+        ("Isolated liquidation of 384,028.00 notional: -4 BTC", LiquidationKind.LIQUIDATION, True),
+        ("Cross liquidation of 384,028.00 notional: -4 ETH, 2 BTC", LiquidationKind.LIQUIDATION, False),
+        ("Cross liquidation of 384,028.00 notional: 4 1000PEPE", LiquidationKind.LIQUIDATION, False),
+        ("liquidation of 50,000.00 notional at an account value of 1,000.00", LiquidationKind.LIQUIDATION, True),
+        ("Isolated liquidation of 384,028.00 notional: -4 ETH", LiquidationKind.LIQUIDATION, False),
+        ("ADL of 4 BTC", LiquidationKind.ADL, False),
+    ],
+)
+def test_a_notice_of_what_executions_told_is_no_page_of_its_own(
+    desk: WatchDesk, notice: str, kind: LiquidationKind, is_quiet: bool
+) -> None:
+    desk.tell(fill(desk, LiquidationKind.BACKSTOP))
+    desk.pass_s(11)
+    desk.tell(Liquidation(HYPER, LONG, desk.now_ns, 1, notice, kind))
+    assert [one.quiet for one in desk.evaluate()] == [False, is_quiet]
+
+
+def test_a_notice_stands_for_the_first_instrument_that_follows_only(desk: WatchDesk) -> None:
+    desk.tell(Liquidation(HYPER, LONG, desk.now_ns, 1, "liquidation of 50,000.00 notional at an account value of 1.00"))
+    for coin in ("BTC", "BTC", "ETH"):
+        desk.tell(fill(desk, LiquidationKind.LIQUIDATION, coin=coin))
+    assert [one.quiet for one in desk.evaluate()] == [False, True, True, False]
 
 
 def test_an_execution_of_what_was_told_already_is_not_told_again(desk: WatchDesk) -> None:
     desk.tell(Liquidation(HYPER, LONG, desk.now_ns, 1, "liquidation of 50,000.00 notional"), fill(desk, LiquidationKind.LIQUIDATION))
-    assert len(desk.evaluate()) == 1
+    assert len(pages(desk)) == 1
 
 
 def test_history_pages_nobody_but_what_was_missed_does(desk: WatchDesk) -> None:
-    old, kind = desk.now_ms - 60_000, LiquidationKind.LIQUIDATION
-    desk.tell(fill(desk, kind, time_ms=desk.now_ms + 1, snapshot=True))
-    assert desk.evaluate() == [], "nothing says yet when we began"
+    old, kind = desk.now_ms - 900_001, LiquidationKind.LIQUIDATION
+    desk.tell(fill(desk, kind, time_ms=old, snapshot=True))
     desk.second()
     desk.tell(fill(desk, kind, time_ms=old, snapshot=True))
     assert desk.evaluate() == []
     desk.tell(fill(desk, kind, time_ms=desk.now_ms + 1, snapshot=True))
-    assert len(desk.evaluate()) == 1, "it happened while the connection was down"
+    (one,) = pages(desk)
+    assert one.endswith("for the account"), "it happened while the connection was down"
+
+
+def test_what_happened_while_the_monitor_was_down_is_told_unless_an_earlier_run_told_it(desk: WatchDesk) -> None:
+    began_ms, kind = desk.now_ms, LiquidationKind.LIQUIDATION
+    desk.watch.told_until_ms = {LONG: began_ms - 60_000}
+    desk.tell(fill(desk, kind, time_ms=began_ms - 60_000, snapshot=True, coin="ETH"))
+    desk.tell(fill(desk, kind, time_ms=began_ms - 59_999, snapshot=True))
+    assert desk.evaluate() == [], "nothing says yet when we began"
+    desk.second()
+    assert pages(desk) == ["liquidation: the venue sold 0.5 BTC at 99000 for the account, while the monitor was not running"]
+    notices = [Liquidation(HYPER, LONG, desk.now_ns, began_ms - age_ms, f"liquidation of {age_ms} SOL") for age_ms in (60_000, 30_000)]
+    desk.tell(*notices)
+    assert pages(desk) == ["liquidation of 30000 SOL, while the monitor was not running"]
 
 
 def test_a_margin_call_warns(desk: WatchDesk) -> None:

@@ -114,10 +114,11 @@ class Clocks:
         self.watch = ClockWatch(WatchLimits(clock_offset_s=limit_s))
         self.now = 100.0
 
-    def read(self, venue: str, ahead_s: float, way_s: float = 0.05) -> None:
+    def read(self, venue: str, ahead_s: float, way_s: float = 0.05, times: int = 2) -> None:
         """The venue's clock is read, which takes a while."""
         said = VenueStatus(venue, round((self.now + way_s) * SECOND), self._ms(ahead_s))
-        self.watch.note(said, said.received_ns)
+        for _ in range(times):
+            self.watch.note(said, said.received_ns)
 
     def _ms(self, ahead_s: float = 0.0) -> int:
         return NOW_MS + round((self.now + ahead_s) * 1000)
@@ -150,8 +151,7 @@ def test_several_that_agree_mean_our_own_clock() -> None:
     told = clocks.told()
     assert "aster says the same: it is this machine's clock" in told[HYPER].detail
     assert "hyperliquid says the same: it is this machine's clock" in told[ASTER].detail
-    clocks.read(ASTER, -9.0)
-    clocks.watch._told[ASTER].popleft()
+    clocks.read(ASTER, -9.0, times=3)
     assert "disagree among each other" in clocks.told()[HYPER].detail
 
 
@@ -165,13 +165,28 @@ def test_a_slow_answer_is_no_slow_clock() -> None:
     clocks = Clocks()
     clocks.read(HYPER, 0.0)
     clocks.now += 60
-    clocks.read(HYPER, 0.0, way_s=4.0)
+    clocks.read(HYPER, 0.0, way_s=4.0, times=1)
     clocks.now += 4
     assert clocks.told((HYPER,)) == {}, "an answer took four seconds"
     for _ in range(2):
         clocks.now += 60
-        clocks.read(HYPER, -4.0)
+        clocks.read(HYPER, -4.0, times=1)
     assert HYPER in clocks.told((HYPER,)), "three readings in a row are no accident"
+
+
+def test_one_late_reading_is_not_believed() -> None:
+    clocks = Clocks()
+    clocks.read(HYPER, 0.0, way_s=1.7, times=1)
+    clocks.now += 2
+    assert clocks.told((HYPER,))[HYPER].frozen, "the first answer of a start"
+    clocks.now += 60
+    clocks.read(HYPER, 0.0, way_s=2.3, times=1)
+    clocks.now += 3
+    assert clocks.told((HYPER,))[HYPER].frozen, "another late one, of another length"
+    clocks.now += 60
+    clocks.read(HYPER, 0.0, times=1)
+    clocks.now += 1
+    assert clocks.told((HYPER,)) == {}
 
 
 def test_a_clock_not_told_lately_is_frozen() -> None:
@@ -198,8 +213,8 @@ def test_offsets_never_flicker_inside_the_gap(path: list[float]) -> None:
 
 
 def test_our_wall_clock_set_anew_shows_at_once(desk: WatchDesk) -> None:
-    desk.status(HYPER)
-    desk.status(ASTER)
+    for venue in (HYPER, ASTER) * 2:
+        desk.status(venue)
     assert desk.second(Rule.CLOCK) == []
     desk.offset_ms -= 60_000
     assert len(desk.firing(Rule.CLOCK)) == 2

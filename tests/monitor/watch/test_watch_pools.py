@@ -59,6 +59,7 @@ def test_a_pool_near_to_liquidation_warns_and_leaves_with_a_gap() -> None:
     assert (near.level, near.frozen, near.scope.path) == (Level.WARNING, False, "hyperliquid/maker/USDC")
     assert near.detail == "liquidates when BTC moves -1.99% (at 110000); limit 2.0%"
     assert is_firing(pools(Rule.DISTANCE, worst_distance=0.0215)), "inside the gap"
+    assert is_firing(pools(Rule.DISTANCE, 59.0, worst_distance=0.0221)), "not for long enough"
     assert pools(Rule.DISTANCE, worst_distance=0.0221) is None
     assert is_firing(pools(Rule.DISTANCE, worst_distance=0.0)), "where the venue acts already"
 
@@ -90,7 +91,7 @@ def test_a_distance_of_zero_is_never() -> None:
 def test_distances_never_flicker_and_never_end_while_unusable(path: list[tuple[float, bool]]) -> None:
     pools, was = Pools(), False
     for move, usable in path:
-        told = pools(Rule.DISTANCE, worst_distance=move, failures=() if usable else STALE)
+        told = pools(Rule.DISTANCE, 61.0, worst_distance=move, failures=() if usable else STALE)
         if not usable:
             assert told is not None
             assert told.frozen
@@ -171,15 +172,40 @@ def test_a_rise_does_not_hide_between_two_samples() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.0, 40.0), st.floats(0.0, 1.5)), min_size=1, max_size=60))
 def test_a_rise_is_what_the_last_minute_says(path: list[tuple[float, float]]) -> None:
-    pools, past = Pools(), []
+    pools, past, held_ns = Pools(), [], -(10**12)
     for after_s, ratio in path:
         told = pools(Rule.RISING, 1.0 + after_s, margin_ratio=ratio)
         past.append((round(pools.now * SECOND), ratio))
         rise = ratio - min(one for at, one in past if past[-1][0] - at <= 60 * SECOND)
         if rise >= 0.10 and ratio >= 0.5:
             assert is_firing(told)
-        elif rise < 0.09 or ratio < 0.5:
+        if rise >= 0.09 and ratio >= 0.45:
+            held_ns = past[-1][0]
+        elif past[-1][0] - held_ns >= 60 * SECOND:
             assert told is None
+
+
+def test_a_rise_that_hovers_around_where_it_matters_is_one() -> None:
+    pools = Pools()
+    assert pools(Rule.RISING, margin_ratio=0.38) is None
+    assert is_firing(pools(Rule.RISING, margin_ratio=0.51))
+    assert all(is_firing(pools(Rule.RISING, margin_ratio=ratio)) for ratio in (0.49, 0.51, 0.46, 0.5, 0.44))
+    assert is_firing(pools(Rule.RISING, 58.0, margin_ratio=0.44)), "kept for a minute"
+    assert pools(Rule.RISING, 1.0, margin_ratio=0.44) is None
+
+
+def test_a_ratio_that_fell_a_little_is_not_low_again() -> None:
+    pools = Pools()
+    assert pools(Rule.RISING, margin_ratio=0.30) is None
+    assert is_firing(pools(Rule.RISING, margin_ratio=0.51))
+    assert is_firing(pools(Rule.RISING, 30.0, margin_ratio=0.46))
+    assert is_firing(pools(Rule.RISING, 50.0, margin_ratio=0.46)), "it rose until 50 s ago, from 0.30 to 0.46"
+
+
+def test_indices_are_named_by_their_coin() -> None:
+    told = Pools()(Rule.DISTANCE, worst_distance=0.01, worst_instrument="deribit:btc_usd")
+    assert told is not None
+    assert told.detail.startswith("liquidates when BTC moves +1.00%")
 
 
 def test_memory_is_bounded_and_ends_with_the_pool() -> None:
