@@ -278,7 +278,8 @@ class Application:
 
     async def _every_second(self) -> None:
         while True:
-            started = time.perf_counter()
+            # by the clock that a recording holds, so that a replay sleeps as long
+            started_ns = self.clock.monotonic_ns()
             if not self._scheduled:
                 self._evaluate()
             now_ns = self.clock.monotonic_ns()
@@ -286,7 +287,7 @@ class Application:
             self.alarm.every_second(results, now_ns)
             self._note(results, now_ns)
             self.engine.take_distances(await self._workers.run("distances", self.engine.distance_job(now_ns)))
-            await self.clock.sleep(max(0.05, 1.0 - (time.perf_counter() - started)))
+            await self.clock.sleep(max(0.05, 1.0 - (self.clock.monotonic_ns() - started_ns) / SECOND_NS))
 
     async def _watch_portfolios(self) -> None:
         # beside the pools, not before them: an empty kernel cache takes half a minute
@@ -297,7 +298,7 @@ class Application:
             gc.collect()
             gc.freeze()
         while True:
-            began = time.perf_counter()
+            began_ns = self.clock.monotonic_ns()
             try:
                 self.portfolios.resync(self.clock.monotonic_ns())
                 self.portfolio_views = tuple([await self._view(portfolio) for portfolio in self.settings.portfolios])
@@ -305,7 +306,7 @@ class Application:
                 self.portfolio_views = ()
                 _log.exception("the portfolios cannot be looked at: %s", type(defect).__name__)
             # at most a tenth of one core
-            await self.clock.sleep(max(1.0, 10.0 * (time.perf_counter() - began)))
+            await self.clock.sleep(max(1.0, 10.0 * (self.clock.monotonic_ns() - began_ns) / SECOND_NS))
 
     async def _view(self, portfolio: PortfolioSettings) -> PortfolioView:
         failures = self.portfolios.failures_of(portfolio.accounts)

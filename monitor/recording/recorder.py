@@ -106,7 +106,7 @@ class Recorder:
         self._writer.start()
         tape.did(ops.BEGIN)
         self.clock: Clock = RecordingClock(clock, tape)
-        self.workers: Workers = RecordingWorkers(Threads(), tape, loop.selector)
+        self.workers: Workers = RecordingWorkers(Threads(), tape)
 
     def connectors(self, settings: Settings, transports: Transports) -> ConnectorFactory:
         """The factory of connectors that are recorded."""

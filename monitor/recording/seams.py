@@ -1,6 +1,8 @@
 """The seams of a live run, each wrapped so that what comes back through it is put on the tape at the moment the program goes on with it.
 
-While it records, the program's clock stands still between two ops: all that runs between them sees the reading of the last one.
+While it records, the program's clock stands still between two ops: all that runs between them sees the reading of the last one. What
+had to be waited for goes on where a turn of the loop begins, as it does in a replay: so tasks that ops wake and tasks that wake each other
+meet in one order, however much the libraries below do in between.
 """
 
 from __future__ import annotations
@@ -61,14 +63,25 @@ class Tape:
         if self.open:
             self._put(Op(kind, key, True, self._selector.turns, self.now_ns, self.now_ms, extra))
 
+    async def turn_begins(self, called_in: int) -> None:
+        """Return where the next turn begins; at once for a call that did not have to wait."""
+        if self.open and self._selector.turns != called_in:
+            await self._selector.turn_begins()
+
+    async def failed(self, key: str, called_in: int, failure: Exception) -> None:
+        """A call of a seam failed."""
+        await self.turn_begins(called_in)
+        self.came_back(ops.FAILED, key, called_in, ops.error_document(failure))
+
     async def call(self, key: str, kind: str, work: Awaitable[T]) -> T:
         """Await `work`; that it came back, or failed, goes on the tape as `kind` without a result."""
         called_in = self._selector.turns
         try:
             result = await work
         except Exception as failure:
-            self.came_back(ops.FAILED, key, called_in, ops.error_document(failure))
+            await self.failed(key, called_in, failure)
             raise
+        await self.turn_begins(called_in)
         self.came_back(kind, key, called_in)
         return result
 
@@ -97,6 +110,7 @@ class RecordingClock:
         tape, number = self._tape, next(self._sleeps)
         key, called_in = sleep_key(tape.now_ns + round(seconds * 1e9)), tape.turn
         await self._inner.sleep(seconds)
+        await tape.turn_begins(called_in)
         tape.came_back(ops.WOKEN, key, called_in, number)
 
 
@@ -115,7 +129,13 @@ class RecordingWebSockets:
         try:
             connection = await self._inner.connect(url)
         except Exception as failure:
-            tape.came_back(ops.FAILED, key, called_in, ops.error_document(failure))
+            await tape.failed(key, called_in, failure)
+            raise
+        try:
+            await tape.turn_begins(called_in)
+        except asyncio.CancelledError:
+            # nobody else knows of it
+            await connection.close()
             raise
         number = next(self._numbers)
         tape.came_back(ops.CONNECTED, key, called_in, number)
@@ -127,15 +147,19 @@ class _RecordedConnection:
         self._inner = inner
         self._tape = tape
         self._recv, self._send, self._close = connection_keys(number)
+        self._unread: bytes | None = None
 
     async def recv(self) -> bytes:
-        tape = self._tape
-        called_in = tape.turn
-        try:
-            data = await self._inner.recv()
-        except Exception as failure:
-            tape.came_back(ops.FAILED, self._recv, called_in, ops.error_document(failure))
-            raise
+        tape, called_in = self._tape, self._tape.turn
+        if self._unread is None:
+            try:
+                self._unread = await self._inner.recv()
+            except Exception as failure:
+                await tape.failed(self._recv, called_in, failure)
+                raise
+            # cancelled here, the frame is the next call's
+            await tape.turn_begins(called_in)
+        data, self._unread = self._unread, None
         tape.came_back(ops.FRAME, self._recv, called_in, None, data)
         return data
 
@@ -161,8 +185,9 @@ class RecordingHttp(HttpTransport):
         try:
             response = await self._inner.request(method, url, body=body, headers=headers)
         except Exception as failure:
-            tape.came_back(ops.FAILED, key, called_in, ops.error_document(failure))
+            await tape.failed(key, called_in, failure)
             raise
+        await tape.turn_begins(called_in)
         kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         tape.came_back(ops.RESPONSE, key, called_in, [response.status, kept], response.body)
         return response
@@ -173,12 +198,11 @@ class RecordingHttp(HttpTransport):
 
 
 class RecordingWorkers:
-    """Work off the loop; that it is done is seen where a turn begins."""
+    """Work off the loop."""
 
-    def __init__(self, inner: Workers, tape: Tape, selector: CountingSelector) -> None:
+    def __init__(self, inner: Workers, tape: Tape) -> None:
         self._inner = inner
         self._tape = tape
-        self._selector = selector
 
     def wants(self, name: str) -> bool:
         """See `Workers`."""
@@ -189,22 +213,14 @@ class RecordingWorkers:
         tape, key = self._tape, work_key(name)
         called_in = tape.turn
         try:
-            result = await self._at_a_beginning(self._inner.run(name, work))
+            result = await self._inner.run(name, work)
         except Exception as failure:
-            tape.came_back(ops.FAILED, key, called_in, ops.error_document(failure))
+            await tape.failed(key, called_in, failure)
             raise
+        await tape.turn_begins(called_in)
         tape.came_back(ops.WORKED, key, called_in, recovered_document(result))
         return result
 
     async def beside(self, name: str, work: Callable[[], None]) -> None:
         """See `Workers`."""
-        await self._tape.call(work_key(name), ops.WORKED, self._at_a_beginning(self._inner.beside(name, work)))
-
-    async def _at_a_beginning(self, work: Awaitable[T]) -> T:
-        try:
-            result = await work
-        except Exception:
-            await self._selector.turn_begins()
-            raise
-        await self._selector.turn_begins()
-        return result
+        await self._tape.call(work_key(name), ops.WORKED, self._inner.beside(name, work))

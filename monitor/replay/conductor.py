@@ -73,6 +73,7 @@ class Conductor:
         self.divergences = Divergences()
         self.recorded_alerts: list[tuple[int, int, Any]] = []
         self.ended = False
+        self._is_read = False
         self.turns = 0
         self._source = source
         self._before = before
@@ -141,7 +142,8 @@ class Conductor:
                 entry.is_taken = True
                 self._pop_taken()
                 return op
-        if not self.ended:
+        # what the last ops set going went on after the recording's end
+        if not (self.ended or (self._is_read and not self._window)):
             self.divergences.note("unexpected", f"{kind} {document or ''}", self.now_ns)
         return None
 
@@ -304,13 +306,14 @@ class Conductor:
                 self.divergences.gaps += 1
                 self.divergences.lost_ops += op.extra or 0
             elif op.kind == ops.END:
-                return False
+                break
             else:
                 entry = Entry(op)
                 self._window.append(entry)
                 if op.kind in CALLS and not op.is_sync:
                     self._calls.append(entry)
                 return True
+        self._is_read = True
         return False
 
 
