@@ -12,7 +12,7 @@ SOURCES := config kernels connectors monitor tests bench
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors check parity bench e2e lock clean
+.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors test-alerts check parity bench e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -21,10 +21,10 @@ help: ## list the targets
 demo: setup ## run the monitor against simulated venues on this machine
 	@$(BIN)/marginwatch demo $(ARGS)
 
-test: setup-test ## whole test suite but the end-to-end tests: a core for test-kernels and test-connectors, a core for the rest
+test: setup-test ## whole test suite but the end-to-end tests: a core for test-kernels, -connectors and -alerts, a core for the rest
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
-		{ $(MAKE) --no-print-directory test-kernels test-connectors >"$$log" 2>&1 & beside=$$!; \
-		$(BIN)/python -m pytest --ignore=tests/connectors $(ARGS); tests=$$?; \
+		{ $(MAKE) --no-print-directory test-kernels test-connectors test-alerts >"$$log" 2>&1 & beside=$$!; \
+		$(BIN)/python -m pytest --ignore=tests/connectors --ignore=tests/monitor/alerts $(ARGS); tests=$$?; \
 		wait $$beside; checked=$$?; cat "$$log"; test $$tests -eq 0 && test $$checked -eq 0; }
 
 test-kernels: setup-test ## kernel tests with the JIT off, then with bounds checks
@@ -39,6 +39,10 @@ test-connectors: setup-test ## tests of the connectors and simulators
 	@echo 'connectors'
 	@# 5: a selection in ARGS that names none of them
 	@$(BIN)/python -m pytest -q tests/connectors $(ARGS) || test $$? -eq 5
+
+test-alerts: setup-test ## tests of the alerts' policy, outbox and receivers
+	@echo 'alerts'
+	@$(BIN)/python -m pytest -q tests/monitor/alerts $(ARGS) || test $$? -eq 5
 
 check: setup-test ## lint, format, types and floors
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,9 @@ from tests.e2e.programs import Inbox, Launcher
 
 
 @pytest.fixture
-async def launcher() -> AsyncIterator[Launcher]:
+async def launcher(tmp_path: Path) -> AsyncIterator[Launcher]:
     """Starts processes and ends them."""
-    launcher = Launcher()
+    launcher = Launcher(tmp_path / "state")
     try:
         yield launcher
     finally:

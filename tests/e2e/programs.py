@@ -83,9 +83,10 @@ class Running:
 
 
 class Launcher:
-    """Starts processes; `close` ends those that still run."""
+    """Starts processes that keep their state in a directory of the test; `close` ends those that still run."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: Path) -> None:
+        self._state = state
         self._running: list[Running] = []
 
     async def start(self, *command: str | Path, **environ: str) -> Running:
@@ -93,7 +94,7 @@ class Launcher:
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
             cwd=PROJECT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environ},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": str(self._state), **environ},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -14,6 +14,8 @@ import pytest
 
 from connectors.simulator.hyperliquid import AccountPlan
 from connectors.simulator.hyperliquid_desk import demo_plans
+from monitor.alerts.outbox import Outcome, read_history
+from monitor.alerts.rules import Rule
 from tests.e2e.programs import MARGINWATCH, Inbox, Launcher, configuration, fetch, free_port, until
 
 pytestmark = pytest.mark.e2e
@@ -85,9 +87,9 @@ async def test_a_desk_is_watched_paged_and_left_cleanly(
 
     await until(paged, 40.0, lambda: f"{list(inbox.got)}\n{monitor.printed[-2000:]}")
     (first, *_), (message, *_) = inbox.got[hook], inbox.got[slack]
-    assert (first["version"], first["source"]) == (1, "marginwatch")
-    alert = first["alerts"][0]
-    assert (alert["rule"], alert["status"], alert["venue"]) == ("margin_level", "firing", "hyperliquid")
+    assert (first["version"], first["source"]) == (2, "marginwatch")
+    alert = next(one for sent in inbox.got[hook] for one in sent["alerts"] if one["rule"] == "margin_level")
+    assert (alert["status"], alert["venue"]) == ("firing", "hyperliquid")
     assert alert["account"] in {plan.name for plan in plans}
     assert alert["margin_ratio"] >= 0.85
     assert message.keys() == {"text", "blocks"}
@@ -145,7 +147,9 @@ async def test_a_dead_receiver_does_not_keep_it_from_ending(launcher: Launcher, 
     monitor.signal(signal.SIGTERM)
     assert await monitor.ended(10.0) == 0
     assert time.monotonic() - began < 5.0
-    assert "did not get (the program ended first): CRITICAL cannot monitor stranger" in monitor.printed
+    assert "for receiver hook wait in the outbox for the next start" in monitor.printed
+    left = [entry for entry in read_history(tmp_path / "desk.db", 100) if entry.alert.rule is Rule.ACCOUNT_FAILURE]
+    assert [[record.outcome for record in entry.deliveries] for entry in left] == [[Outcome.PENDING]]
 
 
 async def test_a_cache_that_cannot_be_written_is_said_and_nothing_breaks(launcher: Launcher, tmp_path: Path) -> None:

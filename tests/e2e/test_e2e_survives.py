@@ -23,8 +23,8 @@ from tests.e2e.programs import MARGINWATCH, Inbox, Launcher, Running, configurat
 
 pytestmark = pytest.mark.e2e
 
-STORY_S, KILLS, LANES = 100.0, 50, 2
-SHORTEST_S, LONGEST_S = 0.3, 5.5
+STORY_S, KILLS, LANES = 85.0, 50, 2
+SHORTEST_S, LONGEST_S = 0.3, 4.6
 """How long a monitor lives before it is killed: some die while they start, some in the middle of a page."""
 
 GLANCE_S, LEAST_SEEN, LEAST_TOLD = 1.0, 2, 40
