@@ -39,6 +39,7 @@ TICK_S = 0.1
 RECORD_LIMIT_GB = 10.0
 CONTEXTS_S = 0.2
 """The venue tells marks about once a second; a story of hours told in a minute needs them faster."""
+VENUE_CONTEXTS_S = 1.0
 SHORTEST_S = 30.0
 PAIR = {"BTC": 20.0, "ETH": 300.0}
 PAIR_ACCOUNTS = ("iris", "umbra")
@@ -68,14 +69,14 @@ class Venues:
     deribit: DeribitServer
 
     @classmethod
-    def of(cls, scenario: str, duration: float) -> Venues:
-        """The venues of a story, opened now."""
+    def of(cls, scenario: str, duration: float, contexts_s: float = CONTEXTS_S) -> Venues:
+        """The venues of a story, opened now, with marks every `contexts_s` seconds."""
         now_ms = time.time_ns() // 1_000_000
         extra = [pair_plan(scenario, PAIR)]
-        market, venue = demo_desk(duration, scenario=scenario, context_interval=CONTEXTS_S, start_ms=now_ms, extra=extra)
+        market, venue = demo_desk(duration, scenario=scenario, context_interval=contexts_s, start_ms=now_ms, extra=extra)
         # the aster accounts are read often enough by push and poll: the story is told in a minute, the budget is not
-        other = aster_demo(duration, market=market, hedge=PAIR, mark_interval=CONTEXTS_S)
-        options = deribit_demo(duration, market=market, hedge=OPTIONS_ON, interval=CONTEXTS_S)
+        other = aster_demo(duration, market=market, hedge=PAIR, mark_interval=contexts_s)
+        options = deribit_demo(duration, market=market, hedge=OPTIONS_ON, interval=contexts_s)
         return cls(HyperliquidServer(venue, autorun=False), AsterServer(other, autorun=False), DeribitServer(options, autorun=False))
 
     async def start(self) -> None:
@@ -151,7 +152,8 @@ class Demo:
         # the lines below the table say it already
         logging.getLogger("marginwatch.alerts").addHandler(logging.NullHandler())
         logging.getLogger("marginwatch.alerts").propagate = False
-        venues = Venues.of(self.scenario, self.duration)
+        # what is recorded comes at the venues' own pace
+        venues = Venues.of(self.scenario, self.duration, CONTEXTS_S if self.record is None else VENUE_CONTEXTS_S)
         await venues.start()
         settings = demo_settings(venues, self.scenario, self.port)
         transports, poster = Transports.real(), HttpPoster()
