@@ -22,6 +22,7 @@ from connectors.simulator.deribit import DeribitServer, deribit_demo
 from connectors.simulator.deribit import credentials as deribit_credentials
 from connectors.simulator.hyperliquid import HyperliquidServer, demo_desk
 from connectors.simulator.hyperliquid_desk import demo_plans, pair_plan
+from kernels.warmup import warm_up
 from monitor.alerts.alert import Alert
 from monitor.alerts.incident import Change
 from monitor.alerts.receivers.http import HttpPoster
@@ -152,6 +153,8 @@ class Demo:
         # the lines below the table say it already
         logging.getLogger("marginwatch.alerts").addHandler(logging.NullHandler())
         logging.getLogger("marginwatch.alerts").propagate = False
+        # before the venues open: their clocks would stand still while an empty cache is filled
+        await asyncio.to_thread(warm_up, forbid=False)
         # what is recorded comes at the venues' own pace
         venues = Venues.of(self.scenario, self.duration, CONTEXTS_S if self.record is None else VENUE_CONTEXTS_S)
         await venues.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote
 
 from config.settings import Settings
@@ -43,19 +44,9 @@ def make_alert(notification: Notification, desk: Desk, epoch_ms: float) -> Alert
     """The alert; `epoch_ms` is the wall clock (Unix ms) at the monotonic zero that the notification's times count from."""
     link = desk.link_to(notification.key)
     text = render(notification, link)
-    return Alert(
-        key=notification.key,
-        number=notification.number,
-        sequence=notification.sequence,
-        rule=notification.rule,
-        change=notification.change,
-        level=notification.level,
-        previous=notification.previous,
-        scope=notification.scope,
-        title=text.title,
+    return replace(
+        _bare(notification, epoch_ms, text.title),
         details=text.details,
-        time_ms=_wall_ms(notification.now_s, epoch_ms),
-        opened_ms=_wall_ms(notification.opened_s, epoch_ms),
         subject=clean(notification.subject),
         detail=clean(notification.detail),
         tags=desk.tags(notification.scope),
@@ -73,22 +64,27 @@ def make_alert_somehow(notification: Notification, desk: Desk, epoch_ms: float) 
     try:
         return make_alert(notification, desk, epoch_ms)
     except Exception as defect:
-        _log.exception("the text of an alert cannot be made: %s", type(defect).__name__)
+        _log.error("the text of an alert cannot be made: %s", type(defect).__name__)
         word = "RESOLVED" if notification.change is Change.RESOLVED else notification.level.name
-        return Alert(
-            key=notification.key,
-            number=notification.number,
-            sequence=notification.sequence,
-            rule=notification.rule,
-            change=notification.change,
-            level=notification.level,
-            previous=notification.previous,
-            scope=notification.scope,
-            title=clean(f"{word} {notification.rule.value} {notification.scope.place}: its text cannot be made, see the log")[:TITLE_LIMIT],
-            details=(),
-            time_ms=_wall_ms(notification.now_s, epoch_ms),
-            opened_ms=_wall_ms(notification.opened_s, epoch_ms),
-        )
+        title = clean(f"{word} {notification.rule.value} {notification.scope.place}: its text cannot be made, see the log")
+        return _bare(notification, epoch_ms, title[:TITLE_LIMIT])
+
+
+def _bare(notification: Notification, epoch_ms: float, title: str) -> Alert:
+    return Alert(
+        key=notification.key,
+        number=notification.number,
+        sequence=notification.sequence,
+        rule=notification.rule,
+        change=notification.change,
+        level=notification.level,
+        previous=notification.previous,
+        scope=notification.scope,
+        title=title,
+        details=(),
+        time_ms=_wall_ms(notification.now_s, epoch_ms),
+        opened_ms=_wall_ms(notification.opened_s, epoch_ms),
+    )
 
 
 def _wall_ms(monotonic_s: float, epoch_ms: float) -> int:
