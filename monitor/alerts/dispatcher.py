@@ -308,7 +308,11 @@ class Dispatcher:
         settings = self._settings.get(of)
         if settings is not None and settings.is_log:
             return None
-        return next_receiver(of, settings.escalate_to if settings else None, self._order, had)
+        wish = settings.escalate_to if settings else None
+        # whom no route and no wish of the user names is woken only where nobody who works has it
+        if wish is None and any(name in self._order and not self._lines[name].problem() for name in had if name != of):
+            return None
+        return next_receiver(of, wish, self._order, had)
 
     def _give(self, heir: str, alerts: Sequence[Alert], items: Sequence[Item]) -> None:
         now_s, given = self._seams.now_s, []

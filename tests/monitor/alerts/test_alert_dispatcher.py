@@ -174,6 +174,24 @@ async def test_what_is_not_taken_in_time_goes_to_the_next(rig: MakeRig, caplog: 
     assert (made.row("ops").escalated, made.row("ops").failed, made.row("ops").waiting) == (1, 0, 0)
 
 
+async def test_a_pager_is_not_woken_for_a_warning_that_somebody_else_took(rig: MakeRig) -> None:
+    dead, chat, pager = Pager("dead", always=FATAL), Pager("chat"), Pager("pager")
+    made = await rig(line(dead), line(chat), line(pager, Level.CRITICAL))
+    a = alert("a", level=Level.WARNING)
+    await made.tell(a, advance_s=400)
+    assert [told.id for told in chat.taken] == [a.id]
+    assert pager.taken == []
+    assert (made.row("dead").escalated, made.row("dead").failed) == (0, 1), "it is counted that one did not get it"
+
+
+async def test_a_pager_is_woken_where_nobody_who_has_it_works(rig: MakeRig) -> None:
+    dead, chat, pager = Pager("dead", always=FATAL), Pager("chat", always=FATAL), Pager("pager")
+    made = await rig(line(dead), line(chat), line(pager, Level.CRITICAL))
+    a = alert("a", level=Level.WARNING)
+    await made.tell(a, advance_s=70)
+    assert [told.id for told in pager.taken][:1] == [a.id]
+
+
 async def test_from_critical_on_it_goes_to_the_next_within_a_minute(rig: MakeRig) -> None:
     ops, pager = Pager("ops", always=FAILS), Pager("pager")
     config = DispatcherConfig()
