@@ -17,6 +17,7 @@ from config.accounts import AccountSettings, Levels, duplicates, inherited
 from config.alerts import AlertSettings, HeartbeatSettings, MaintenanceWindow, outbox_file
 from config.errors import Problem
 from config.fields import Fraction, SecretHolder, Tags, beside
+from config.metrics import MetricsSettings
 from config.portfolios import WHOLE_BOOK, PortfolioDefaults, PortfolioSettings, complete_portfolios, portfolio_problems
 from config.receivers import Concern, ReceiverSettings, escalations, receiver_problems, routing_warnings
 from config.receivers import LevelName as LevelName
@@ -40,13 +41,17 @@ def _directory(path: Path, info: ValidationInfo) -> Path:
 
 
 class MonitorSettings(SecretHolder):
-    """The program itself. A `listen` address that others can reach needs a token (`token_file` or `token_env`)."""
+    """The program itself. A `listen` address that others can reach needs a token (`token_file` or `token_env`).
+
+    `web_reload`: whether `POST /-/reload` reads the configuration again, as SIGHUP does.
+    """
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9876"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     token_file: str | None = None
     token_env: str | None = None
     kernel_cache_dir: Annotated[Path, Field(strict=False), AfterValidator(_directory)] | None = None
+    web_reload: bool = False
 
     @model_validator(mode="after")
     def _guard_listen(self, info: ValidationInfo) -> Self:
@@ -111,6 +116,7 @@ class Settings(Table):
     monitor: MonitorSettings = MonitorSettings()
     defaults: DefaultSettings = DefaultSettings()
     alerts: AlertSettings = AlertSettings()
+    metrics: MetricsSettings = MetricsSettings()
     venues: VenueSettings = VenueSettings()
     fx: Mapping[Alias, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """USD per unit of a stablecoin, where no venue prices it."""
