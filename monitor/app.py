@@ -125,6 +125,14 @@ class Timings:
         self.counts[-1] += 1
 
 
+@dataclass(slots=True)
+class ConfigurationState:
+    """The configuration in use: whether the one that was last asked for could be taken, and when (Unix ms) the one in use was loaded."""
+
+    successful: bool
+    loaded_ms: int
+
+
 def build_book(settings: Settings) -> Book:
     """A book with the configured accounts, each with its venue's margin method."""
     book = Book(
@@ -177,6 +185,7 @@ class Application:
         self.timings = Timings()
         self.warm_up_s: float | None = None
         self.started_ms = clock.time_ms()
+        self.configuration = ConfigurationState(True, self.started_ms)
         self.first_fresh: dict[tuple[str, str], int] = {}
         """When each account first had a value (monotonic ns)."""
         self._wishes: Wishes | None = None
