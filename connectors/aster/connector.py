@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from random import Random
@@ -24,7 +23,7 @@ from connectors.aster.protocol import MARK_STREAM, MarketProtocol
 from connectors.aster.reference import Reference
 from connectors.aster.resolving import Resolving
 from connectors.aster.rest import AccountRest, AsterRest
-from connectors.aster.settings import VENUE, AgentKey, AsterAccountRef, AsterConfig
+from connectors.aster.settings import VENUE, AsterAccountRef, AsterConfig, checked
 from connectors.aster.signing import Nonces, VenueClock, signer_of
 from connectors.aster.tender import AccountTender
 from connectors.aster.venue import VenueTender
@@ -32,14 +31,15 @@ from connectors.clock import Clock, cancel_all
 from connectors.errors import ConnectorError
 from connectors.events import Event, FeedState, FuturesSnapshot
 from connectors.ratelimit import Budget
-from connectors.session import Session
+from connectors.roster import Roster
+from connectors.session import Session, Sink
+from connectors.tasks import Tasks
 from connectors.transport import HttpTransport, WebSocketTransport
 
 TICK_S = 1.0
 MOST_WHOLE_READS = 3
 """Accounts whose modes are read at the same time."""
 
-_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 _log = logging.getLogger("connectors.aster")
 
 
@@ -72,6 +72,7 @@ class AsterConnector:
         self._sink = sink
         self._clock = clock
         self._random = random
+        self._websocket = websocket
         self._shared = SharedMarket()
         self._asked: frozenset[str] = frozenset()
         self._held: dict[str, set[str]] = {}
@@ -79,12 +80,14 @@ class AsterConnector:
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
         self._market = MarketProtocol(self._shared, self.venue_clock, config.marks_stale_s, clock.monotonic_ns())
-        self.market_session = self._market_session(websocket)
+        self.market_session = self._market_session()
         self._venue = self._venue_tender()
         self._resolving = self._resolving_loads()
-        nonces = Nonces(self.venue_clock)
+        self._nonces = Nonces(self.venue_clock)
         self._turns = asyncio.Semaphore(MOST_WHOLE_READS)
-        self._tenders = {ref.alias: self._tender(ref, nonces, websocket) for ref in checked(accounts)}
+        self._tasks = Tasks(VENUE)
+        self._roster: Roster[AsterAccountRef, AccountTender] = Roster(VENUE, self._tasks, self._emit, join=self._tender, leave=self._leave)
+        self._roster.set(checked(accounts))
         self._paces = self._current_paces(clock.monotonic_ns())
 
     # -- for the monitor ------------------------------------------------------------------------------------------------
@@ -114,6 +117,18 @@ class AsterConnector:
         if self._worker is not None:
             await cancel_all(self._worker)
 
+    def set_accounts(self, accounts: Iterable[AsterAccountRef]) -> None:
+        """Watch these accounts from now on: new ones are read and pushed, missing ones left, the others untouched.
+
+        One whose content differs is left and begins anew. Of those left every feed told is told as dropped, and nothing after this.
+        Raises ValueError for accounts that `checked` refuses, and for keys that are malformed, with nothing changed.
+        """
+        dropped = self._roster.set(checked(accounts))
+        self._want()
+        self._paces = self._current_paces(self._clock.monotonic_ns())
+        if dropped:
+            self._sink([*dropped])
+
     def set_wanted(self, instruments: Iterable[str]) -> None:
         """Instruments whose marks the monitor wants, beside those that accounts hold and those that price collateral."""
         self._asked = frozenset(instruments)
@@ -129,7 +144,7 @@ class AsterConnector:
 
     def refresh(self, alias: str) -> None:
         """Read the account again as soon as debounce and budget allow; harmless for an unknown alias."""
-        tender = self._tenders.get(alias)
+        tender = self._roster.members.get(alias)
         if tender is not None:
             tender.ask(Urgency.NOW)
 
@@ -141,7 +156,7 @@ class AsterConnector:
 
     def describe(self) -> dict[str, Any]:
         """Connections, accounts, budget, clock and failures, for metrics and status pages."""
-        accounts, tenders = self._accounts, self._tenders.values()
+        accounts, tenders = self._accounts, self._roster.members.values()
         return {
             "connections": {session.name: session.statistics for session in (self.market_session, *(one.session for one in tenders))},
             "push_accounts": [account.alias for account in accounts if account.feeds.listening],
@@ -163,14 +178,14 @@ class AsterConnector:
 
     @property
     def _accounts(self) -> list[AccountState]:
-        return [tender.account for tender in self._tenders.values()]
+        return [tender.account for tender in self._roster.members.values()]
 
-    def _market_session(self, websocket: WebSocketTransport) -> Session:
+    def _market_session(self) -> Session:
         return Session(
             "aster market",
             f"{self.config.ws_url}/ws/{MARK_STREAM}",
             self._market,
-            websocket,
+            self._websocket,
             self._emit,
             clock=self._clock,
             random=self._random,
@@ -204,10 +219,10 @@ class AsterConnector:
             failed=self._on_failed,
         )
 
-    def _tender(self, ref: AsterAccountRef, nonces: Nonces, websocket: WebSocketTransport) -> AccountTender:
+    def _tender(self, ref: AsterAccountRef, emit: Sink) -> AccountTender:
         config = self.config
         try:
-            signer = signer_of(ref, config, nonces, self.venue_clock)
+            signer = signer_of(ref, config, self._nonces, self.venue_clock)
         except CredentialError as problem:
             raise ValueError(str(problem)) from None
         feeds = AccountFeeds(ref.alias, poll_s=config.poll_s, reconcile_s=config.reconcile_s, now_ns=self._clock.monotonic_ns())
@@ -218,24 +233,28 @@ class AsterConnector:
             signer,
             self._shared,
             self.venue_clock,
-            websocket=websocket,
+            websocket=self._websocket,
             budget=self.budget,
             clock=self._clock,
             random=self._random,
-            emit=self._emit,
+            emit=emit,
             turns=self._turns,
             judged=self._venue.keys_checked,
             failed=self._on_failed,
         )
 
+    def _leave(self, tender: AccountTender) -> None:
+        alias = tender.account.alias
+        self._held.pop(alias, None)
+        self._ratios = {other: ratio for other, ratio in self._ratios.items() if other != alias}
+
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._ticker())
-            group.create_task(self._venue.run())
-            group.create_task(self.market_session.run())
-            group.create_task(self._resolving.run())
-            for tender in self._tenders.values():
-                group.create_task(tender.run())
+        self._tasks.add("ticker", self._ticker)
+        self._tasks.add("venue", self._venue.run)
+        self._tasks.add("market", self.market_session.run)
+        self._tasks.add("resolving", self._resolving.run)
+        self._roster.begin()
+        await self._tasks.run()
 
     async def _ticker(self) -> None:
         while True:
@@ -249,9 +268,10 @@ class AsterConnector:
     def _tick(self, now_ns: int) -> None:
         self._paces = self._current_paces(now_ns)
         events = self._venue.tick(now_ns)
-        for tender in self._tenders.values():
+        for tender in self._roster.members.values():
             events += tender.tick(self._paces, now_ns)
         if events:
+            self._roster.note(events)
             self._sink(events)
 
     def _current_paces(self, now_ns: int) -> Paces:
@@ -264,6 +284,7 @@ class AsterConnector:
         for event in events:
             if isinstance(event, FuturesSnapshot):
                 self._follow(event)
+        self._roster.note(events)
         self._sink(events)
 
     def _follow(self, event: FuturesSnapshot) -> None:
@@ -276,12 +297,12 @@ class AsterConnector:
         self._shared.want(self._asked.union(*self._held.values()))
 
     def _signers(self) -> Sequence[AccountRest] | None:
-        admitted = [tender.rest for tender in self._tenders.values() if tender.account.admitted]
+        admitted = [tender.rest for tender in self._roster.members.values() if tender.account.admitted]
         return admitted if admitted or all(account.checked for account in self._accounts) else None
 
     def _on_loaded(self) -> None:
         self._resolving.begin()
-        for tender in self._tenders.values():
+        for tender in self._roster.members.values():
             tender.begin()
 
     def _on_failed(self, what: str, failure: ConnectorError) -> None:
@@ -289,22 +310,3 @@ class AsterConnector:
         self.failures[key] = self.failures.get(key, 0) + 1
         level = logging.WARNING if self.failures[key] == 1 else logging.DEBUG
         _log.log(level, "%s failed, trying again: %s (%s)", what, failure, failure.kind)
-
-
-def checked(accounts: Iterable[AsterAccountRef]) -> list[AsterAccountRef]:
-    """The accounts as given. Raises ValueError for a malformed address, and for two accounts of one alias or one address."""
-    found = list(accounts)
-    aliases = [ref.alias for ref in found]
-    for ref in found:
-        if aliases.count(ref.alias) > 1:
-            raise ValueError(f"two Aster accounts are called {ref.alias}: give each its own alias")
-        if ref.user is None:
-            if isinstance(ref.credential, AgentKey):
-                raise ValueError(f"account {ref.alias} has no address: an agent's key needs that of the account it reads")
-            continue
-        if not _ADDRESS.fullmatch(ref.user):
-            raise ValueError(f"the address of account {ref.alias} is none: use 0x and 40 hexadecimal digits")
-        twins = [other.alias for other in found if other.user is not None and other.user.lower() == ref.user.lower()]
-        if len(twins) > 1:
-            raise ValueError(f"the accounts {' and '.join(twins)} have one address: keep one of them")
-    return found

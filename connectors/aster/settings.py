@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from connectors.ratelimit import BudgetLimits
 VENUE = "aster"
 MAINNET_CHAIN, TESTNET_CHAIN = 1666, 714
 """EIP-712 chain ids that v3 requests are signed for (venue notes 1.4)."""
+
+
+_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +93,22 @@ class AsterConfig:
     def budget_limits(self) -> BudgetLimits:
         """The venue's limits per address, before our share."""
         return BudgetLimits(weight_per_minute=self.weight_limit, messages_per_minute=self.messages_limit)
+
+
+def checked(accounts: Iterable[AsterAccountRef]) -> list[AsterAccountRef]:
+    """The accounts as given. Raises ValueError for a malformed address, and for two accounts of one alias or one address."""
+    found = list(accounts)
+    aliases = [ref.alias for ref in found]
+    for ref in found:
+        if aliases.count(ref.alias) > 1:
+            raise ValueError(f"two Aster accounts are called {ref.alias}: give each its own alias")
+        if ref.user is None:
+            if isinstance(ref.credential, AgentKey):
+                raise ValueError(f"account {ref.alias} has no address: an agent's key needs that of the account it reads")
+            continue
+        if not _ADDRESS.fullmatch(ref.user):
+            raise ValueError(f"the address of account {ref.alias} is none: use 0x and 40 hexadecimal digits")
+        twins = [other.alias for other in found if other.user is not None and other.user.lower() == ref.user.lower()]
+        if len(twins) > 1:
+            raise ValueError(f"the accounts {' and '.join(twins)} have one address: keep one of them")
+    return found

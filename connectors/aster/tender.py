@@ -182,8 +182,9 @@ class AccountTender:
         if not self.account.admitted:
             self._jobs.cancel(Job.READ, Job.ORDERS, Job.ADL, Job.KEEP)
         elif not was_admitted:
-            self.begin()
+            # Where this is the beginning, the stream's own first read is waited for.
             self.ask(Urgency.NOW)
+            self.begin()
             self._jobs.schedule(Job.ORDERS, FIRST_READ_S)
             self._jobs.schedule(Job.ADL, FIRST_READ_S)
         if not was_checked or self.account.admitted is not was_admitted:

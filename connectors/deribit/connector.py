@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -15,16 +16,30 @@ from connectors.clock import Clock, cancel_all
 from connectors.deribit.private import PrivateProtocol
 from connectors.deribit.protocol import MarketProtocol
 from connectors.deribit.reference import ExpiryKey, Reference
-from connectors.deribit.settings import VENUE, DeribitAccountRef, DeribitConfig
+from connectors.deribit.settings import VENUE, DeribitAccountRef, DeribitConfig, checked
 from connectors.deribit.venue_time import VenueTime
 from connectors.deribit.wishes import Wishes
 from connectors.events import Event, FeedState, SummarySnapshot
 from connectors.ratelimit import Budget
-from connectors.session import Session
+from connectors.roster import Roster
+from connectors.session import Session, Sink
+from connectors.tasks import Tasks
 from connectors.transport import WebSocketTransport
 
 RECONNECT = Backoff(initial=1.0, maximum=60.0)
 TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConnection:
+    """The connection of one account, and what is said on it."""
+
+    protocol: PrivateProtocol
+    session: Session
+
+    async def run(self) -> None:
+        """Stay connected, for ever."""
+        await self.session.run()
 
 
 class DeribitConnector:
@@ -62,13 +77,13 @@ class DeribitConnector:
         """By account: instruments with a position, and currencies that are collateral of a cross model."""
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
-        now_ns = clock.monotonic_ns()
-        self._market = MarketProtocol(config, self.reference, self._venue_time, random, now_ns)
-        self.market_session = self._session("deribit market", self._market)
-        self._accounts = {
-            ref.alias: PrivateProtocol(ref, config, self.reference, self._venue_time, random, now_ns) for ref in checked(accounts)
-        }
-        self.account_sessions = {alias: self._session(f"deribit {alias}", account) for alias, account in self._accounts.items()}
+        self._market = MarketProtocol(config, self.reference, self._venue_time, random, clock.monotonic_ns())
+        self.market_session = self._session("deribit market", self._market, self._emit)
+        self._tasks = Tasks(VENUE)
+        self._roster: Roster[DeribitAccountRef, AccountConnection] = Roster(
+            VENUE, self._tasks, self._emit, join=self._join, leave=self._leave
+        )
+        self._roster.set(checked(accounts))
 
     # -- for the monitor ------------------------------------------------------------------------------------------------
 
@@ -92,6 +107,17 @@ class DeribitConnector:
         if self._worker is not None:
             await cancel_all(self._worker)
 
+    def set_accounts(self, accounts: Iterable[DeribitAccountRef]) -> None:
+        """Watch these accounts from now on: new ones are read and pushed, missing ones left, the others untouched.
+
+        One whose content differs is left and begins anew. Of those left every feed told is told as dropped, and nothing after this.
+        Raises ValueError for accounts that `checked` refuses, with nothing changed.
+        """
+        dropped = self._roster.set(checked(accounts))
+        self._wish()
+        if dropped:
+            self._sink([*dropped])
+
     def set_wanted(self, instruments: Iterable[str]) -> None:
         """Instruments the monitor wants volatilities, forwards or marks of, beside those that accounts hold."""
         self._asked = frozenset(instruments)
@@ -112,19 +138,19 @@ class DeribitConnector:
 
     def refresh(self, alias: str) -> None:
         """Read the account again now; harmless for an unknown alias."""
-        account = self._accounts.get(alias)
+        account = self._roster.members.get(alias)
         if account is not None:
-            account.refresh(self._clock.monotonic_ns())
+            account.protocol.refresh(self._clock.monotonic_ns())
 
     def feed_states(self) -> list[FeedState]:
         """Every feed as it is now."""
         now_ns = self._clock.monotonic_ns()
-        accounts = [state for account in self._accounts.values() for state in account.feed_states(now_ns)]
+        accounts = [state for account in self._roster.members.values() for state in account.protocol.feed_states(now_ns)]
         return [*self._market.feed_states(now_ns), *accounts]
 
     def describe(self) -> dict[str, Any]:
         """Connections, chains, listing and subscriptions, for metrics and status pages."""
-        market, sessions = self._market, (self.market_session, *self.account_sessions.values())
+        market, sessions = self._market, (self.market_session, *(one.session for one in self._roster.members.values()))
         return {
             "connections": {session.name: session.statistics for session in sessions},
             "budget": self.budget.statistics(),
@@ -142,13 +168,20 @@ class DeribitConnector:
 
     # -- composition ----------------------------------------------------------------------------------------------------
 
-    def _session(self, name: str, protocol: MarketProtocol | PrivateProtocol) -> Session:
+    def _join(self, ref: DeribitAccountRef, emit: Sink) -> AccountConnection:
+        protocol = PrivateProtocol(ref, self.config, self.reference, self._venue_time, self._random, self._clock.monotonic_ns())
+        return AccountConnection(protocol, self._session(f"deribit {ref.alias}", protocol, emit))
+
+    def _leave(self, account: AccountConnection) -> None:
+        self._held.pop(account.protocol.alias, None)
+
+    def _session(self, name: str, protocol: MarketProtocol | PrivateProtocol, emit: Sink) -> Session:
         session = Session(
             name,
             self.config.ws_url,
             protocol,
             self._websocket,
-            self._emit,
+            emit,
             clock=self._clock,
             random=self._random,
             budget=self.budget,
@@ -159,15 +192,15 @@ class DeribitConnector:
         return session
 
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.market_session.run())
-            for session in self.account_sessions.values():
-                group.create_task(session.run())
+        self._tasks.add("market", self.market_session.run)
+        self._roster.begin()
+        await self._tasks.run()
 
     def _emit(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, SummarySnapshot):
                 self._follow(event)
+        self._roster.note(events)
         self._sink(events)
 
     def _follow(self, event: SummarySnapshot) -> None:
@@ -181,17 +214,3 @@ class DeribitConnector:
         instruments = self._asked.union(*(held for held, _ in self._held.values()))
         coins = self._coins.union(*(collateral for _, collateral in self._held.values()))
         self._market.wish(Wishes(coins, instruments, self._expiries), self._clock.monotonic_ns())
-
-
-def checked(accounts: Iterable[DeribitAccountRef]) -> list[DeribitAccountRef]:
-    """The accounts as given. Raises ValueError for two of one alias or one key, and for a key that is empty."""
-    found = list(accounts)
-    for ref in found:
-        if not ref.client_id or not ref.client_secret:
-            raise ValueError(f"account {ref.alias} has no client_id or no client_secret: make a read-only API key and configure both")
-        if [other.alias for other in found].count(ref.alias) > 1:
-            raise ValueError(f"two Deribit accounts are called {ref.alias}: give each its own alias")
-        twins = [other.alias for other in found if other.client_id == ref.client_id]
-        if len(twins) > 1:
-            raise ValueError(f"the accounts {' and '.join(twins)} have one key: keep one of them")
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,3 +64,17 @@ class DeribitConfig:
     def budget_limits(self) -> BudgetLimits:
         """The venue's limits per address: frames are paced by `rpc.Rpc`, by the venue's own credits."""
         return BudgetLimits(connections=MOST_CONNECTIONS)
+
+
+def checked(accounts: Iterable[DeribitAccountRef]) -> list[DeribitAccountRef]:
+    """The accounts as given. Raises ValueError for two of one alias or one key, and for a key that is empty."""
+    found = list(accounts)
+    for ref in found:
+        if not ref.client_id or not ref.client_secret:
+            raise ValueError(f"account {ref.alias} has no client_id or no client_secret: make a read-only API key and configure both")
+        if [other.alias for other in found].count(ref.alias) > 1:
+            raise ValueError(f"two Deribit accounts are called {ref.alias}: give each its own alias")
+        twins = [other.alias for other in found if other.client_id == ref.client_id]
+        if len(twins) > 1:
+            raise ValueError(f"the accounts {' and '.join(twins)} have one key: keep one of them")
+    return found

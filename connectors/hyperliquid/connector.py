@@ -8,43 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from typing import Any
 
 from connectors.clock import Clock, cancel_all
 from connectors.errors import ConnectorError
-from connectors.events import (
-    AccountChanged,
-    CashFlow,
-    Event,
-    FeedState,
-    Fill,
-    ModeReport,
-    SectionsSnapshot,
-    VenueStatus,
-    WalletSnapshot,
-)
-from connectors.hyperliquid.accounts import PORTFOLIO_MARGIN, AccountState
+from connectors.events import Event, FeedState
+from connectors.hyperliquid.accounts import AccountState
 from connectors.hyperliquid.market import SharedReference
 from connectors.hyperliquid.memory import Memory
+from connectors.hyperliquid.passing import PassingEvents
 from connectors.hyperliquid.polling import WALLET_FEED, PolledFeeds
 from connectors.hyperliquid.protocol import HyperliquidProtocol
 from connectors.hyperliquid.push import PushSlots
-from connectors.hyperliquid.reference import VENUE, Reference, dex_of
+from connectors.hyperliquid.reference import VENUE, Reference
 from connectors.hyperliquid.resolving import Resolving
 from connectors.hyperliquid.rest import HyperliquidRest
-from connectors.hyperliquid.settings import AccountRef, HyperliquidConfig
+from connectors.hyperliquid.settings import AccountRef, HyperliquidConfig, checked
 from connectors.hyperliquid.tender import AccountTender
 from connectors.hyperliquid.venue import VenueTender
 from connectors.ratelimit import Budget
-from connectors.session import Session
+from connectors.roster import Roster
+from connectors.session import Session, Sink
+from connectors.tasks import Tasks
 from connectors.transport import HttpTransport, WebSocketTransport
 
 TICK_S = 1.0
 
-_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
+ACCOUNTS_TASK = "accounts"
+
 _log = logging.getLogger("connectors.hyperliquid")
 
 
@@ -77,30 +70,22 @@ class HyperliquidConnector:
         self._clock = clock
         self._random = random
         self._shared = SharedReference(config.spot_assets)
-        self._accounts = {ref.alias: AccountState(ref) for ref in checked(accounts)}
-        self._asked: frozenset[str] = frozenset()
+        self._accounts: dict[str, AccountState] = {}
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
         self._polled = PolledFeeds(config)
         self._resolving = self._resolving_loads()
-        memory = Memory()
-        self._market = self._protocol(memory)
-        self._pushed = self._protocol(memory, on_full=self._venue_is_full)
+        self._memory = Memory()
+        self._market = self._protocol()
+        self._pushed = self._protocol(on_full=self._venue_is_full)
         self.market_session = self._session("hyperliquid market", self._market, websocket)
         self.account_session = self._session("hyperliquid accounts", self._pushed, websocket, self._resync_pushed)
         self._slots = PushSlots(config, self.budget, self._pushed, self.account_session, self._polled)
         self._venue = self._venue_tender()
-        self._tenders = {account.alias: self._tender(account) for account in self._accounts.values()}
-        self._observers: dict[type, Callable[[Any], bool]] = {
-            SectionsSnapshot: self._on_sections,
-            WalletSnapshot: self._on_wallet,
-            ModeReport: self._on_mode,
-            Fill: self._on_fill,
-            CashFlow: self._on_cash_flow,
-            AccountChanged: self._on_change,
-            FeedState: self._on_feed_state,
-            VenueStatus: self._on_status,
-        }
+        self._passing = self._passing_events()
+        self._tasks = Tasks(VENUE)
+        self._roster: Roster[AccountRef, AccountTender] = Roster(VENUE, self._tasks, self._emit, join=self._tender, leave=self._leave)
+        self.set_accounts(accounts)
 
     # -- for the monitor ------------------------------------------------------------------------------------------------
 
@@ -129,10 +114,29 @@ class HyperliquidConnector:
         if self._worker is not None:
             await cancel_all(self._worker)
 
+    def set_accounts(self, accounts: Iterable[AccountRef]) -> None:
+        """Watch these accounts from now on: new ones are read and pushed, missing ones left, the others untouched.
+
+        One whose content differs is left and begins anew. Of those left every feed told is told as dropped, and nothing after this.
+        Their push slots are free at once; the connection for accounts stays. Raises ValueError for accounts that `checked` refuses,
+        with nothing changed.
+        """
+        dropped = self._roster.set(checked(accounts))
+        # The same dictionary: all parts of the connector look at it.
+        self._accounts.clear()
+        self._accounts.update({alias: tender.account for alias, tender in self._roster.members.items()})
+        self._passing.want()
+        if self._worker is not None:
+            self._polled.tick(self._accounts.values(), self._poll_period_s(), self._clock.monotonic_ns())
+        if self._roster.begun:
+            self._begin_pushing()
+        if dropped:
+            self._sink([*dropped])
+
     def set_wanted(self, instruments: Iterable[str]) -> None:
         """Instruments whose marks the monitor wants, beside those that accounts hold."""
-        self._asked = frozenset(instruments)
-        self._want()
+        self._passing.asked = frozenset(instruments)
+        self._passing.want()
 
     def watch_coins(self, coins: Iterable[str]) -> None:
         """Coins whose daily closes, and whose outcome markets' mids, the monitor wants."""
@@ -144,7 +148,7 @@ class HyperliquidConnector:
 
     def refresh(self, alias: str) -> None:
         """Refetch the account over REST as soon as debounce and budget allow; harmless for an unknown alias."""
-        tender = self._tenders.get(alias)
+        tender = self._roster.members.get(alias)
         if tender is not None:
             tender.ask_refresh()
 
@@ -174,10 +178,10 @@ class HyperliquidConnector:
 
     # -- composition ----------------------------------------------------------------------------------------------------
 
-    def _protocol(self, memory: Memory, on_full: Callable[[str], None] | None = None) -> HyperliquidProtocol:
+    def _protocol(self, on_full: Callable[[str], None] | None = None) -> HyperliquidProtocol:
         return HyperliquidProtocol(
             self._shared,
-            memory,
+            self._memory,
             self.config.limits,
             heartbeat_interval_s=self.config.ping_interval_s,
             pong_timeout_s=self.config.pong_timeout_s,
@@ -205,15 +209,27 @@ class HyperliquidConnector:
             tick_interval_s=TICK_S,
         )
 
-    def _tender(self, account: AccountState) -> AccountTender:
+    def _passing_events(self) -> PassingEvents:
+        return PassingEvents(
+            self._accounts,
+            self._shared,
+            self._resolving,
+            self._slots,
+            self._pushed,
+            self.account_session,
+            clock=self._clock,
+            refresh=self.refresh,
+        )
+
+    def _tender(self, ref: AccountRef, emit: Sink) -> AccountTender:
         return AccountTender(
-            account,
+            AccountState(ref),
             self.config,
             self.rest,
             self._shared,
             clock=self._clock,
             random=self._random,
-            emit=self._emit,
+            emit=emit,
             poll_period_s=self._poll_period_s,
             busy=self.budget.used_ratio,
             fetched=self._on_fetched,
@@ -264,15 +280,22 @@ class HyperliquidConnector:
             await cancel_all(ticker)
 
     async def _all_tasks(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.market_session.run())
-            group.create_task(self._resolving.run())
-            if self._accounts:
-                group.create_task(self.account_session.run())
-            for tender in self._tenders.values():
-                group.create_task(tender.run())
-            for loop in self._venue.loops():
-                group.create_task(loop)
+        self._tasks.add("market", self.market_session.run)
+        self._tasks.add("resolving", self._resolving.run)
+        self._begin_pushing()
+        self._roster.begin()
+        for name, loop in self._venue.loops().items():
+            self._tasks.add(name, loop)
+        await self._tasks.run()
+
+    def _begin_pushing(self) -> None:
+        if self._accounts and ACCOUNTS_TASK not in self._tasks:
+            self._tasks.add(ACCOUNTS_TASK, self.account_session.run)
+
+    def _leave(self, tender: AccountTender) -> None:
+        self._slots.leave(tender.account)
+        self._polled.leave(tender.account)
+        self._memory.forget(tender.account.alias)
 
     # -- market, slots and polled feeds ---------------------------------------------------------------------------------
 
@@ -305,13 +328,16 @@ class HyperliquidConnector:
     def _tell_polled(self) -> None:
         changes = self._polled.changes(self._clock.monotonic_ns())
         if changes:
+            self._roster.note(changes)
             self._sink([*changes])
 
     async def _resync_pushed(self) -> None:
         for alias in self._pushed.awaiting_resync:
-            await self._tenders[alias].refetch()
-            changes = self._pushed.resynced(alias, self._clock.monotonic_ns())
-            self._emit([*changes])
+            tender = self._roster.members.get(alias)
+            # It may have gone while others were fetched.
+            if tender is not None:
+                await tender.refetch()
+                self._emit([*self._pushed.resynced(alias, self._clock.monotonic_ns())])
 
     def _venue_is_full(self, alias: str) -> None:
         now_ns = self._clock.monotonic_ns()
@@ -321,102 +347,30 @@ class HyperliquidConnector:
         account = None if alias is None else self._accounts.get(alias)
         return account is not None and account.bridged
 
-    # -- what goes by on its way to the monitor -------------------------------------------------------------------------
+    # -- events and what becomes of them --------------------------------------------------------------------------------
 
     def _emit(self, events: list[Event]) -> None:
-        observers = self._observers
-        told = [event for event in events if type(event) not in observers or observers[type(event)](event)]
+        told = self._passing.look(events)
         if told:
+            self._roster.note(told)
             self._sink(told)
 
-    def _on_sections(self, event: SectionsSnapshot) -> bool:
-        account = self._accounts[event.account]
-        account.note_sections(event.sections, complete=event.complete)
-        self._follow(account)
-        return True
-
-    def _on_wallet(self, event: WalletSnapshot) -> bool:
-        account = self._accounts[event.account]
-        before = account.assets
-        account.note_wallet(event.wallet)
-        if account.assets != before:
-            self._want()
-        return True
-
-    def _on_status(self, event: VenueStatus) -> bool:
-        self._resolving.venue_ahead_ms = event.time_ms - self._clock.time_ms()
-        return True
-
-    def _on_mode(self, event: ModeReport) -> bool:
-        account = self._accounts[event.account]
-        is_portfolio_margin = event.mode == PORTFOLIO_MARGIN
-        if account.admitted and is_portfolio_margin != account.uses_portfolio_margin:
-            # Only the wallet over REST says it for sure; what the venue says here is the moment to ask.
-            self.refresh(event.account)
-        return True
-
-    def _on_fill(self, event: Fill) -> bool:
-        if event.instrument is not None and not event.snapshot:
-            self._touch(event.account, dex_of(event.instrument.partition(":")[2]))
-        return True
-
-    def _on_cash_flow(self, event: CashFlow) -> bool:
-        if event.section is not None and not event.snapshot:
-            self._touch(event.account, event.section)
-        return True
-
-    def _touch(self, alias: str, dex: str) -> None:
-        if dex in self.reference.dexs:
-            self._accounts[alias].touched.add(dex)
-
-    def _on_change(self, event: AccountChanged) -> bool:
-        self.refresh(event.account)
-        return True
-
-    def _on_feed_state(self, event: FeedState) -> bool:
-        account = None if event.account is None else self._accounts.get(event.account)
-        return account is None or self._slots.may_tell(account, event)
+    def _is_watched(self, account: AccountState) -> bool:
+        return self._accounts.get(account.alias) is account
 
     def _on_fetched(self, account: AccountState) -> None:
-        now_ns = self._clock.monotonic_ns()
-        self._polled.heard_account(account, now_ns)
-        self._tell_polled()
-        self._follow(account)
+        if self._is_watched(account):
+            self._polled.heard_account(account, self._clock.monotonic_ns())
+            self._tell_polled()
+            self._passing.follow(account)
 
     def _on_wallet_read(self, account: AccountState) -> None:
-        self._polled.heard(WALLET_FEED, account.alias, self._clock.monotonic_ns())
-        self._tell_polled()
+        if self._is_watched(account):
+            self._polled.heard(WALLET_FEED, account.alias, self._clock.monotonic_ns())
+            self._tell_polled()
 
     def _on_failed(self, what: str, failure: ConnectorError) -> None:
         key = f"{what}:{failure.kind}"
         self.failures[key] = self.failures.get(key, 0) + 1
         level = logging.WARNING if self.failures[key] == 1 else logging.DEBUG
         _log.log(level, "%s failed, trying again: %s (%s)", what, failure, failure.kind)
-
-    def _follow(self, account: AccountState) -> None:
-        if not account.instruments <= self._shared.wanted:
-            self._want()
-        if account.pushed:
-            self._pushed.watch_orders(account.watched, account.dexs_in_use[1:], self._clock.monotonic_ns())
-            self.account_session.wake()
-
-    def _want(self) -> None:
-        accounts = self._accounts.values()
-        held = set[str]().union(*(account.instruments for account in accounts))
-        assets = set[str]().union(*(account.assets for account in accounts))
-        self._shared.want(self._asked | held, assets)
-
-
-def checked(accounts: Iterable[AccountRef]) -> list[AccountRef]:
-    """The accounts as given. Raises ValueError for a malformed address, and for two accounts of one alias or one address."""
-    found = list(accounts)
-    aliases = [ref.alias for ref in found]
-    for ref in found:
-        if not _ADDRESS.fullmatch(ref.address):
-            raise ValueError(f"the address of account {ref.alias} is none: use 0x and 40 hexadecimal digits")
-        if aliases.count(ref.alias) > 1:
-            raise ValueError(f"two Hyperliquid accounts are called {ref.alias}: give each its own alias")
-        twins = [other.alias for other in found if other.address.lower() == ref.address.lower()]
-        if len(twins) > 1:
-            raise ValueError(f"the accounts {' and '.join(twins)} have one address: keep one of them")
-    return found

@@ -33,3 +33,7 @@ class Memory:
     def log(self, account: str, feed: str) -> LogMemory:
         """The memory of one log."""
         return self._logs.setdefault((account, feed), LogMemory())
+
+    def forget(self, account: str) -> None:
+        """Forget the logs of an account."""
+        self._logs = {key: log for key, log in self._logs.items() if key[0] != account}

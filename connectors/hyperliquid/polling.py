@@ -71,6 +71,11 @@ class PolledFeeds:
         for feed in (*STATE_FEEDS, *self._covered.pop(account.alias, ())):
             self._unregister((feed, account.alias))
 
+    def leave(self, account: AccountState) -> None:
+        """The account is watched no longer."""
+        self.remove(account)
+        self._unregister((WALLET_FEED, account.alias))
+
     def retell(self, account: AccountState) -> None:
         """Tell the account's states again, changed or not: somebody else spoke about these feeds."""
         self._told = {key: said for key, said in self._told.items() if key[1] != account.alias}

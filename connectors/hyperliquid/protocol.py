@@ -163,6 +163,7 @@ class HyperliquidProtocol:
         self._accounts = {address: account for address, account in self._accounts.items() if account.alias != alias}
         for memory in (self._modes, self._periodic):
             memory.pop(alias, None)
+        self._feeds.resynced(alias)
         gone = [subscription for subscription in self._feeds.desired if subscription.account == alias]
         for subscription in gone:
             self._feeds.remove(subscription.key)

@@ -73,6 +73,14 @@ class PushSlots:
         account.schedule(Job.POLL, now_ns)
         self._session.wake()
 
+    def leave(self, account: AccountState) -> None:
+        """The account is watched no longer: its slot is free."""
+        self.ratios = {alias: ratio for alias, ratio in self.ratios.items() if alias != account.alias}
+        if account.pushed:
+            self._protocol.unwatch(account.alias)
+            self._budget.release_user(account.alias)
+            self._session.wake()
+
     def refused(self, account: AccountState, now_ns: int) -> None:
         """The venue tracks no more users for this address: the account is polled, and one slot less is used for a while."""
         self._demote(account, now_ns)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.ratelimit import BudgetLimits
+
+_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +93,18 @@ class HyperliquidConfig:
             users=self.users_limit,
             messages_per_minute=self.messages_limit,
         )
+
+
+def checked(accounts: Iterable[AccountRef]) -> list[AccountRef]:
+    """The accounts as given. Raises ValueError for a malformed address, and for two accounts of one alias or one address."""
+    found = list(accounts)
+    aliases = [ref.alias for ref in found]
+    for ref in found:
+        if not _ADDRESS.fullmatch(ref.address):
+            raise ValueError(f"the address of account {ref.alias} is none: use 0x and 40 hexadecimal digits")
+        if aliases.count(ref.alias) > 1:
+            raise ValueError(f"two Hyperliquid accounts are called {ref.alias}: give each its own alias")
+        twins = [other.alias for other in found if other.address.lower() == ref.address.lower()]
+        if len(twins) > 1:
+            raise ValueError(f"the accounts {' and '.join(twins)} have one address: keep one of them")
+    return found

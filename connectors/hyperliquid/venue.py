@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -62,13 +63,14 @@ class VenueTender:
         while not await self._attempt(REFERENCE_FEED, self._load_reference):
             await self._clock.sleep(max(LEAST_RETRY_S, retry.next_delay()))
 
-    def loops(self) -> list[Coroutine[Any, Any, None]]:
-        """The never-ending polls, to be run as tasks."""
-        return [
-            self._reference_loop(),
-            self._every(STATUS_FEED, self._config.status_poll_s, self._ask_status, asyncio.Event()),
-            self._every(RESERVES_FEED, self._config.reserve_poll_s, self._ask_reserves, self._reserves_wake),
-        ]
+    def loops(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """The never-ending polls by feed, to be run as tasks."""
+        config = self._config
+        return {
+            REFERENCE_FEED: self._reference_loop,
+            STATUS_FEED: partial(self._every, STATUS_FEED, config.status_poll_s, self._ask_status, asyncio.Event()),
+            RESERVES_FEED: partial(self._every, RESERVES_FEED, config.reserve_poll_s, self._ask_reserves, self._reserves_wake),
+        }
 
     def notice(self) -> None:
         """Look whether reference data or lending pools are needed sooner than their turn."""

@@ -2,85 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from random import Random
-from typing import Any
 
 import orjson
 import pytest
 
-from connectors.clock import ManualClock, settle
-from connectors.deribit.connector import DeribitConnector, checked
-from connectors.deribit.settings import DeribitAccountRef
-from connectors.events import Event, FeedState, FeedStatus, Instruments, Source, SummarySnapshot, Volatilities
-from connectors.memory import MemoryConnection, MemoryWebSocketTransport
+from connectors.clock import settle
+from connectors.deribit.settings import DeribitAccountRef, checked
+from connectors.events import FeedState, FeedStatus, Instruments, Source, SummarySnapshot, Volatilities
 from connectors.model import ListedPosition, SummaryAccount
 from tests.connectors.deribit import deribit_wire as wire
+from tests.connectors.deribit.deribit_desk import Desk
 
 REF = DeribitAccountRef("maker", "an-id", "a-secret")
 CHAIN = "markprice.options.btc_usd"
-
-
-class Desk:
-    """A connector under a clock moved by hand; `answer` plays the public venue on the newest connection."""
-
-    def __init__(self, *accounts: DeribitAccountRef, **overrides: Any) -> None:
-        self.clock = ManualClock(time_ms=wire.NOW_MS)
-        self.sockets = MemoryWebSocketTransport()
-        self.events: list[Event] = []
-        self.venue = wire.Stage()
-        self.read: dict[int, int] = {}
-        self.connector = DeribitConnector(
-            wire.config(**overrides), accounts, websocket=self.sockets, clock=self.clock, random=Random(5), sink=self.events.extend
-        )
-        self.task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Desk:
-        self.task = asyncio.create_task(self.connector.run())
-        await settle()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self.task is not None
-        await self.connector.stop()
-        await self.task
-
-    async def advance(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.5)):
-            await self.clock.advance(0.5)
-            await self.answer()
-
-    async def answer(self) -> None:
-        for connection in self.sockets.connections:
-            for _ in range(6):
-                if not self._answer(connection):
-                    break
-                await settle()
-
-    def _answer(self, connection: MemoryConnection) -> bool:
-        done = self.read.get(id(connection), 0)
-        for frame in connection.sent[done:]:
-            request = orjson.loads(frame)
-            if request["method"].startswith("private/") or request["method"] == "public/auth":
-                continue
-            connection.deliver(orjson.dumps({"jsonrpc": "2.0", "id": request["id"], **self.venue._reply(request)}))
-        self.read[id(connection)] = len(connection.sent)
-        return len(connection.sent) > done
-
-    def market(self) -> MemoryConnection:
-        return next(one for one in reversed(self.sockets.connections) if "instrument.state" in b"".join(one.sent).decode())
-
-    async def push(self, channel: str, data: Any) -> None:
-        self.market().deliver(orjson.dumps({"jsonrpc": "2.0", "method": "subscription", "params": {"channel": channel, "data": data}}))
-        await settle()
-
-    def status(self, feed: str) -> FeedStatus:
-        return next(state.status for state in self.connector.feed_states() if state.feed == feed)
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
 
 
 async def test_from_connecting_to_a_whole_chain() -> None:
