@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
-SOURCES := config kernels connectors monitor tests bench
+SOURCES := config kernels connectors monitor grafana tests bench
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors test-alerts check parity bench e2e lock clean
+.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors test-alerts check parity bench dashboards e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -55,6 +55,9 @@ parity: setup-test ## our figures against recorded and published ones
 
 bench: setup-bench ## benchmarks, beside the usual libraries
 	@$(BIN)/python -m bench $(ARGS)
+
+dashboards: setup-test ## write the dashboards of Grafana from their source (grafana/*.py)
+	@$(BIN)/python -m grafana
 
 e2e: setup-test ## end-to-end tests: the whole program and real servers
 	@$(BIN)/python -m pytest -m e2e $(ARGS)

@@ -17,7 +17,7 @@ from tests.repository_rules import machine_paths, unpinned_lines
 
 PROJECT = Path(__file__).resolve().parents[1]
 WATCHED_SUFFIXES = {".py", ".toml", ".js", ".yml", ".yaml", ".txt"}
-WATCHED_NAMES = {"Makefile", "run"}
+WATCHED_NAMES = {"Dockerfile", "Makefile", "run"}
 HASH = "--hash=sha256:" + "0" * 64
 
 
