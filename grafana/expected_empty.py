@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 _RECORDING = "only with --record, which the demo of the test does without"
-_NOT_REACHED = "the demo's portfolios are hedged: no move within the scan brings one to a level"
 _NO_FAILURE = "every pool and portfolio may have a figure at the moment of asking"
 
 EMPTY_IN_DEMO: dict[str, str] = {
-    "marginwatch-desk/Distance to a level/A": _NOT_REACHED,
-    "marginwatch-desk/Distance to a level/B": _NOT_REACHED,
-    "marginwatch-desk/Distance to a level/C": _NOT_REACHED,
     "marginwatch-desk/Why portfolios have no figure/A": _NO_FAILURE,
     "marginwatch-account/Why pools have no figure/A": _NO_FAILURE,
     "marginwatch-health/Last heartbeat/A": "only with [heartbeat], which the demo does not configure",

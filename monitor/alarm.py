@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from config.settings import Settings
 from connectors.clock import Clock
 from connectors.events import Event
 from monitor.alerts.alert import Alert
 from monitor.alerts.announce import Desk, make_alert_somehow
-from monitor.alerts.build import build_policy_config
-from monitor.alerts.dispatcher import Dispatcher, DispatcherConfig, LineSettings
+from monitor.alerts.build import build_dispatcher_config, build_policy_config
+from monitor.alerts.dispatcher import Dispatcher, LineSettings
 from monitor.alerts.heartbeat import Heartbeat
 from monitor.alerts.incident import Condition, Notification, Occurrence, OpenIncident
 from monitor.alerts.outbox import Outbox
@@ -65,13 +65,13 @@ class Alarm:
         self.settings = settings
         self.outbox = outbox
         self.silences = Silences()
-        config = DispatcherConfig(deadline_s=settings.alerts.deadline_s, group_s=settings.alerts.group_s)
-        self.dispatcher = Dispatcher(lines, outbox, config=config, silences=self.silences)
+        self.dispatcher = Dispatcher(lines, outbox, config=build_dispatcher_config(settings), silences=self.silences)
         self.policy = AlertPolicy(build_policy_config(settings))
         self.watch = Watch(settings, engine.book, engine, portfolios)
-        self.heartbeat = heartbeat
-        if heartbeat is not None:
-            heartbeat.healthy = self._unhealthy
+        self.heartbeat: Heartbeat | None = None
+        self.set_heartbeat(heartbeat)
+        self.venues: Collection[str] = ()
+        """What is watched beside the venues of accounts."""
         self.recent: deque[Alert] = deque(maxlen=HISTORY)
         """The last alerts told, oldest first."""
         self.listeners: list[Callable[[Alert], None]] = []
@@ -86,6 +86,7 @@ class Alarm:
         self._taken_over: set[tuple[str, str]] = set()
         self._defect: Exception | None = None
         self._started_ns = clock.monotonic_ns()
+        self._renewed_ns: dict[tuple[str, str], int] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------------------
 
@@ -109,21 +110,63 @@ class Alarm:
     def _take_over(self, incident: OpenIncident, now_s: float) -> None:
         scope = incident.scope
         self._taken_over.add((scope.venue, scope.account))
-        if not self._is_configured(incident):
+        if not self._is_configured(scope):
             self._tell(self.policy.gone(scope, now_s, GONE_FROM_CONFIGURATION))
         elif scope.kind is ScopeKind.POOL:
             # gone unless the account's first good data have it
             self._vanished[scope.venue, scope.account, scope.name] = None
 
-    def _is_configured(self, incident: OpenIncident) -> bool:
-        scope, settings = incident.scope, self.settings
+    def _is_configured(self, scope: AlertScope) -> bool:
+        accounts = self._engine.book.accounts
         if scope.kind is ScopeKind.PORTFOLIO:
             return scope.name in self._alarmed
         if scope.kind is ScopeKind.RECEIVER:
-            return scope.name in settings.receivers
+            return any(line.receiver.name == scope.name for line in self.dispatcher.lines())
         if scope.account:
-            return (scope.venue, scope.account) in self._engine.book.accounts
-        return not scope.venue or any(venue == scope.venue for venue, _ in self._engine.book.accounts)
+            return (scope.venue, scope.account) in accounts
+        return not scope.venue or scope.venue in self.venues or any(venue == scope.venue for venue, _ in accounts)
+
+    # -- another configuration -------------------------------------------------------------------------------------------------
+
+    def configure(self, settings: Settings, lines: Sequence[LineSettings], gone: Iterable[tuple[str, str]]) -> None:
+        """Follow another configuration once the book has its accounts: what fires goes on, unless nothing is configured that it is of.
+
+        `gone` are the accounts (venue, id) that are watched no more.
+        """
+        self.settings, self._alarmed = settings, settings.alarmed_portfolios
+        self.dispatcher.configure(lines, build_dispatcher_config(settings))
+        for account in gone:
+            self._forget(account)
+            self._vanished = {scope: None for scope in self._vanished if scope[:2] != account}
+            self.watch.forget(account)
+        self.watch.configure(settings)
+        now_s = self._now_s()
+        for scope in sorted(self.policy.scopes(), key=str):
+            if not self._is_configured(scope):
+                # still with the tags that it was told with: receivers know it by them
+                self._tell(self.policy.gone(scope, now_s, GONE_FROM_CONFIGURATION))
+        self._desk = Desk(settings)
+        self.policy.config = build_policy_config(settings)
+
+    def renew(self, account: tuple[str, str]) -> None:
+        """An account (venue, id) is new, is another one, or is read over another connection: it has as long as at a start."""
+        firing = {(incident.scope.venue, incident.scope.account) for incident in self.policy.firing()}
+        self._forget(account)
+        self._renewed_ns[account] = self._clock.monotonic_ns()
+        if account in firing:
+            self._taken_over.add(account)
+        self.watch.renew(account, self._clock.time_ms())
+
+    def set_heartbeat(self, heartbeat: Heartbeat | None) -> None:
+        """Beat by another one, which whoever runs the program has to run."""
+        self.heartbeat = heartbeat
+        if heartbeat is not None:
+            heartbeat.healthy = self._unhealthy
+
+    def _forget(self, account: tuple[str, str]) -> None:
+        self._good_ns.pop(account, None)
+        self._renewed_ns.pop(account, None)
+        self._taken_over.discard(account)
 
     async def stop(self, timeout_s: float) -> None:
         """Deliver what waits, for so long; what is left stays in the outbox for the next process."""
@@ -137,7 +180,11 @@ class Alarm:
         try:
             self.watch.note(event, now_ns)
         except Exception as defect:
-            self._defect = self._defect or defect
+            self.fail(defect)
+
+    def fail(self, defect: Exception) -> None:
+        """Something is wrong with the program: `every_second` raises it once the rest was told."""
+        self._defect = self._defect or defect
 
     def pools_evaluated(self, crossed: Sequence[int], now_ns: int) -> None:
         """The pools were evaluated: `crossed` are the rows of those that crossed a level or a gap."""
@@ -190,17 +237,15 @@ class Alarm:
 
     def _untried(self) -> list[Condition]:
         # of a receiver that nothing was sent to yet it is not known whether it takes alerts again
-        rows = [row for row in self.dispatcher.statistics() if not row.messages and not row.attempts_failed]
-        return [Condition(AlertScope.receiver(row.name), Rule.RECEIVER, frozen=True) for row in rows]
+        return [Condition(AlertScope.receiver(name), Rule.RECEIVER, frozen=True) for name in self.dispatcher.untried()]
 
     def _starting(self, now_ns: int) -> frozenset[tuple[str, str]]:
         # accounts whose first read has not had its turn within the request budget; not those of which something fired before the start
         accounts = self._engine.book.accounts
-        allowed_s = min(LONGEST_START_S, START_S + START_EACH_S * len(accounts))
-        if now_ns - self._started_ns > allowed_s * SECOND_NS:
-            return frozenset()
+        allowed_ns = min(LONGEST_START_S, START_S + START_EACH_S * len(accounts)) * SECOND_NS
         new = [key for key, entry in accounts.items() if key not in self._good_ns and entry.method.failure is None]
-        return frozenset(key for key in new if key not in self._taken_over)
+        since = ((key, self._renewed_ns.get(key, self._started_ns)) for key in new if key not in self._taken_over)
+        return frozenset(key for key, began_ns in since if now_ns - began_ns <= allowed_ns)
 
     def _failed(self) -> frozenset[tuple[str, str]]:
         return frozenset(key for key, entry in self._engine.book.accounts.items() if entry.method.failure is not None)

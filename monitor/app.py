@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -33,17 +33,17 @@ from monitor.alarm import Alarm
 from monitor.alerts.dispatcher import LineSettings
 from monitor.alerts.heartbeat import Heartbeat
 from monitor.alerts.outbox import Outbox
-from monitor.book import AccountEntry, Book
 from monitor.engine import Engine
+from monitor.intake import Intake
 from monitor.live.export import snapshot_document
 from monitor.live.inputs import portfolio_inputs
 from monitor.live.portfolios import LivePortfolios
-from monitor.live.view import PortfolioView, portfolio_view
+from monitor.live.view import PortfolioView, market_of, portfolio_view
 from monitor.live.wishes import Wishes
-from monitor.margin import aster, deribit, hyperliquid
-from monitor.margin.configured import margin_method
+from monitor.margin.configured import build_book
 from monitor.margin.result import PoolResult
 from monitor.recording.writer import WriterStatus
+from monitor.tasks import Tasks
 from monitor.workers import Threads, Workers
 
 _log = logging.getLogger("marginwatch.app")
@@ -76,6 +76,10 @@ class Connector(Protocol):
 
     def set_priorities(self, ratios: Mapping[str, float]) -> None:
         """Margin ratios by account: push slots go to the nearest to their limit."""
+        ...
+
+    def set_accounts(self, accounts: Iterable[Any]) -> None:
+        """Watch these accounts of the venue's own kind from now on, equal ones untouched. ValueError: nothing changed."""
         ...
 
     def set_wanted(self, instruments: Iterable[str]) -> None:
@@ -133,27 +137,6 @@ class ConfigurationState:
     loaded_ms: int
 
 
-def build_book(settings: Settings) -> Book:
-    """A book with the configured accounts, each with its venue's margin method."""
-    book = Book(
-        AccountEntry(
-            account.venue,
-            account.id,
-            margin_method(settings, account),
-            (account.levels.warning, account.levels.critical, account.levels.liquidation),
-            settings.alerts.hysteresis,
-        )
-        for account in settings.accounts
-    )
-    venues = settings.venues
-    book.freshness.mark_limits_s = {
-        hyperliquid.VENUE: venues.hyperliquid.stale_after_s.contexts,
-        aster.VENUE: venues.aster.marks_stale_after_s,
-        deribit.VENUE: venues.deribit.index_stale_after_s,
-    }
-    return book
-
-
 class Application:
     """One running monitor. `start`, then `stop`; `receive` is the sink of every connector."""
 
@@ -179,7 +162,10 @@ class Application:
         self.alarm = Alarm(settings, self.engine, self.portfolios, lines, outbox or Outbox(None), clock, heartbeat)
         self.portfolio_views: tuple[PortfolioView, ...] = ()
         """The portfolios as last looked at closely; empty until then."""
-        self.connectors = list(connectors(self.receive))
+        intake = Intake(self.receive)
+        self.connectors = list(connectors(intake))
+        self._intakes = {connector.venue: intake for connector in self.connectors}
+        self.alarm.venues = {connector.venue for connector in self.connectors}
         self.recording: WriterStatus | None = None
         """How the flight recorder's writing goes; None without one."""
         self.timings = Timings()
@@ -191,7 +177,11 @@ class Application:
         self._wishes: Wishes | None = None
         self._scheduled = False
         self._oldest_ns: int | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self.running = asyncio.Event()
+        """Set from the end of the start to the beginning of the stop."""
+        self._tasks = Tasks()
+        self._serving: dict[Connector, asyncio.Task[None]] = {}
+        self._beating: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Warm the kernels, then start connectors and the once-a-second work. Returns when they run."""
@@ -202,30 +192,62 @@ class Application:
         self.warm_up_s = time.perf_counter() - started
         _log.info("kernels ready in %.1f s", self.warm_up_s)
         await self.alarm.start(self._workers)
-        self._tasks = [asyncio.create_task(connector.run()) for connector in self.connectors]
-        self._tasks.append(asyncio.create_task(self._every_second()))
-        self._tasks.append(asyncio.create_task(self._watch_portfolios()))
-        if self.alarm.heartbeat is not None:
-            self._tasks.append(asyncio.create_task(self.alarm.heartbeat.run()))
+        self._serving = {connector: self._tasks.add(connector.run()) for connector in self.connectors}
+        self._tasks.add(self._every_second())
+        self._tasks.add(self._watch_portfolios())
+        self._beat()
+        self.running.set()
 
     async def stop(self) -> None:
         """Stop intake, evaluate what arrived, deliver what waits, close."""
+        self.running.clear()
         for connector in self.connectors:
             await connector.stop()
         if self._scheduled:
             self._evaluate()
-        for task in self._tasks:
-            task.cancel()
-        # what one of them failed with is told by `failed`, and must not keep the last pages from leaving
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         await self.alarm.stop(LAST_PAGES_S)
 
     async def failed(self) -> None:
         """Wait until a task of the program ends by itself, which none should, and raise what ended it."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        raise RuntimeError("a connector ended by itself: restart the monitor and report the log")
+        await self._tasks.failed()
+
+    def follow(self, settings: Settings, swap: Callable[[], None]) -> None:
+        """Run by another configuration from now on: `swap` exchanges the parts. One turn of the loop, with an evaluation at its end."""
+        kept = {one.id for one in settings.portfolios if one in self.settings.portfolios}
+        self.settings = settings
+        swap()
+        self.portfolio_views = tuple(view for view in self.portfolio_views if view.portfolio in kept)
+        self.configuration = ConfigurationState(True, self.clock.time_ms())
+        self._evaluate()
+
+    def exchange(self, leaving: Collection[str], intake: Intake, connectors: Sequence[Connector]) -> None:
+        """Let the connectors of some venues go, whose last words count no more, and run others, which put their events into `intake`."""
+        for connector in [connector for connector in self.connectors if connector.venue in leaving]:
+            self._intakes.pop(connector.venue).end(connector.venue)
+            self._tasks.leave(self._serving.pop(connector), connector.stop)
+            self.receive([*self.book.drop_venue(connector.venue)])
+            self.alarm.watch.forget_venue(connector.venue)
+        new = {connector.venue: connector for connector in connectors}
+        stay = [new.pop(one.venue, one) for one in self.connectors if one.venue in new or one.venue not in leaving]
+        self.connectors = [*stay, *new.values()]
+        self._intakes |= {connector.venue: intake for connector in connectors}
+        self._serving |= {connector: self._tasks.add(connector.run()) for connector in connectors}
+        self.alarm.venues = {connector.venue for connector in self.connectors}
+        if connectors:
+            # all are asked again for what the portfolios need
+            self._wishes = None
+
+    def beat_by(self, heartbeat: Heartbeat | None) -> None:
+        """Another heartbeat, or none."""
+        if self._beating is not None:
+            self._tasks.leave(self._beating)
+        self.alarm.set_heartbeat(heartbeat)
+        self._beat()
+
+    def _beat(self) -> None:
+        heartbeat = self.alarm.heartbeat
+        self._beating = None if heartbeat is None else self._tasks.add(heartbeat.run())
 
     def receive(self, events: list[Event]) -> None:
         """Apply events and see to it that one evaluation follows."""
@@ -244,10 +266,18 @@ class Application:
         """Every pool as it stands."""
         return self.engine.results(self.clock.monotonic_ns())
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `unready` has nothing to say, for less."""
+        return self.warm_up_s is not None and not self._waiting_for()
+
+    def _waiting_for(self) -> list[tuple[str, str]]:
+        return [key for key, entry in self.book.accounts.items() if key not in self.first_fresh and entry.method.failure is None]
+
     def unready(self) -> list[str]:
         """Why the monitor is not ready: empty once kernels are warm and every account had a value or a declared failure."""
         reasons = [] if self.warm_up_s is not None else ["kernels are compiling"]
-        waiting = [key for key, entry in self.book.accounts.items() if key not in self.first_fresh and entry.method.failure is None]
+        waiting = self._waiting_for()
         if not waiting:
             return reasons
         why: dict[tuple[str, str], str] = {}
@@ -310,12 +340,23 @@ class Application:
             began_ns = self.clock.monotonic_ns()
             try:
                 self.portfolios.resync(self.clock.monotonic_ns())
-                self.portfolio_views = tuple([await self._view(portfolio) for portfolio in self.settings.portfolios])
+                if not await self._look():
+                    continue
             except Exception as defect:  # the pools' watch goes on without it
                 self.portfolio_views = ()
                 _log.exception("the portfolios cannot be looked at: %s", type(defect).__name__)
             # at most a tenth of one core
             await self.clock.sleep(max(1.0, 10.0 * (self.clock.monotonic_ns() - began_ns) / SECOND_NS))
+
+    async def _look(self) -> bool:
+        # False: another configuration came meanwhile
+        settings, views = self.settings, []
+        for portfolio in settings.portfolios:
+            views.append(await self._view(portfolio))
+            if self.settings is not settings:
+                return False
+        self.portfolio_views = tuple(views)
+        return True
 
     async def _view(self, portfolio: PortfolioSettings) -> PortfolioView:
         failures = self.portfolios.failures_of(portfolio.accounts)
@@ -324,13 +365,13 @@ class Application:
             return PortfolioView(portfolio.id, self.portfolios.as_of_ms)
         document = None if failures else snapshot_document(self.portfolios, self.engine, portfolio.id)
         as_of_ms = self.portfolios.as_of_ms
+        inputs, books = portfolio_inputs(self.portfolios, portfolio.id), self.portfolios.books
         if document is None:
-            return PortfolioView(portfolio.id, as_of_ms, failures)
+            return PortfolioView(portfolio.id, as_of_ms, failures, market=market_of(inputs))
         figures = next(one for one in self.portfolios.figures() if one.portfolio == portfolio.id)
-        inputs = portfolio_inputs(self.portfolios, portfolio.id)
         view = await self._workers.run("view", lambda: portfolio_view(portfolio, document, inputs))
         if view.result is not None:
-            self.portfolios.books.compare(figures, view.result)
+            books.compare(figures, view.result)
         return view
 
     def _note(self, results: list[PoolResult], now_ns: int) -> None:

@@ -142,6 +142,48 @@ class Book:
         self._dirty.update(dict.fromkeys(self.accounts))
         self.touched.update(self.accounts)
 
+    def add(self, entry: AccountEntry) -> None:
+        """Watch one more account, or one anew: what is known of an earlier one of its key is forgotten.
+
+        Its pools stay until the new method has others, so that no alert of them ends before good data say so.
+        """
+        key = (entry.venue, entry.account)
+        self._forget(key)
+        self.accounts[key] = entry
+        self._dirty[key] = None
+        self.touched.add(key)
+
+    def remove(self, key: tuple[str, str]) -> None:
+        """Watch an account (venue, id) no more: nothing of it is left. KeyError for an unknown one."""
+        del self.accounts[key]
+        self._forget(key)
+        self._dirty.pop(key, None)
+        self.touched.discard(key)
+        self.freshness.drop_account(*key)
+        for scope in self.arrays.scopes_of(*key):
+            self.arrays.release(scope)
+        self.vanished = [scope for scope in self.vanished if scope[:2] != key]
+
+    def drop_venue(self, venue: str) -> list[FeedDropped]:
+        """The connection to a venue is no more. Returns what is to be told of its feeds, also to this book."""
+        self.venue_status.pop(venue, None)
+        self.market.forget_deltas()
+        return [FeedDropped(*key) for key in self.freshness.feeds if key[0] == venue]
+
+    def set_levels(self, key: tuple[str, str], levels: tuple[float, float, float], hysteresis: float) -> None:
+        """Other levels of an account; the next evaluation says of each of its pools that it crossed."""
+        entry = self.accounts[key]
+        if (entry.levels, entry.hysteresis) == (levels, hysteresis):
+            return
+        entry.levels, entry.hysteresis = levels, hysteresis
+        for scope in self.arrays.scopes_of(*key):
+            self.arrays.recut(scope, entry.cuts)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        known: tuple[dict[tuple[str, str], Any], ...] = (self.orders, self.keys, self.adl, self.freshness.frame_ns)
+        for by_account in known:
+            by_account.pop(key, None)
+
     def take_refreshes(self) -> list[tuple[str, str, str]]:
         """(venue, account, why) of the accounts that should be read again by REST; each is returned once."""
         wanted = []
@@ -171,7 +213,8 @@ class Book:
 
     def _on_frame(self, event: SectionsSnapshot | AccountSnapshot | FuturesSnapshot | SummarySnapshot) -> None:
         self._on_account(event)
-        self.freshness.on_frame(event.venue, event.account, event.received_ns)
+        if (event.venue, event.account) in self.accounts:
+            self.freshness.on_frame(event.venue, event.account, event.received_ns)
 
     def _on_marks(self, event: MarkPrices) -> None:
         self.market.apply_marks(event)
@@ -197,8 +240,10 @@ class Book:
         self.touch_all()
 
     def _on_orders(self, event: OrdersSnapshot) -> None:
-        self.orders.setdefault((event.venue, event.account), {})[event.section] = event
-        self.touched.add((event.venue, event.account))
+        key = (event.venue, event.account)
+        if key in self.accounts:
+            self.orders.setdefault(key, {})[event.section] = event
+            self.touched.add(key)
 
     def _on_parse_error(self, event: ParseError) -> None:
         key = (event.venue, event.feed, event.kind)
@@ -208,10 +253,12 @@ class Book:
         self.venue_status[event.venue] = event
 
     def _on_key(self, event: KeyState) -> None:
-        self.keys[event.venue, event.account] = event
+        if (event.venue, event.account) in self.accounts:
+            self.keys[event.venue, event.account] = event
 
     def _on_adl(self, event: AdlQuantiles) -> None:
-        self.adl[event.venue, event.account] = event
+        if (event.venue, event.account) in self.accounts:
+            self.adl[event.venue, event.account] = event
 
     def _write_account(self, entry: AccountEntry) -> None:
         gone = self.arrays.scopes_of(entry.venue, entry.account)

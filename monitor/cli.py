@@ -24,6 +24,7 @@ _SAVE_HELP = (
     "Save what was read as a snapshot, to be recomputed or sent to a colleague. The portfolio method needs more than the venue "
     "tells: the command names what to add (fx of stablecoins, index of coins, the account's equity in USD)."
 )
+_DEMO_CONFIG_HELP = "Instead of config/demo.toml: anything but accounts, portfolios and endpoints, which are the simulators'."
 _FORMAT_HELP = "JSON: the report document, an array of them with several sets. Text: for people, several sets side by side."
 _SETS_HELP = "Parameter set: a shipped name or a TOML file; several times for several, default the snapshot's own."
 
@@ -79,7 +80,7 @@ def run(path: Path, terminal: bool, record: Path | None, record_limit: float | N
     from monitor.background import leave
     from monitor.runner import run_monitor
 
-    leave(run_monitor(settings, terminal=terminal, record=record, record_limit_gb=record_limit or RECORD_LIMIT_GB))
+    leave(run_monitor(settings, path, terminal=terminal, record=record, record_limit_gb=record_limit or RECORD_LIMIT_GB))
 
 
 @cli.command()
@@ -190,13 +191,15 @@ def explain(path: Path, sets: tuple[str, ...], portfolio: str | None, coins: tup
     "--scenario", type=click.Choice(["calm", "crash", "squeeze", "vol_spike", "depeg", "iv_outage"]), default="crash", show_default=True
 )
 @click.option("--duration", type=click.FloatRange(min=30.0), default=90.0, show_default=True, help="Length of the story in seconds.")
-@click.option("--port", type=click.IntRange(0, 65535), default=9876, show_default=True, help="Port of the API; 0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the API instead of the configuration's (9876); 0 takes a free one.")
+@click.option("--config", type=click.Path(path_type=Path), help=_DEMO_CONFIG_HELP)
 @click.option("--no-terminal", is_flag=True, help="Print lines instead of a live table.")
 @click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="Record everything into this directory; see `replay`.")
-def demo(scenario: str, duration: float, port: int, no_terminal: bool, record: Path | None) -> None:
-    """Show the monitor at work against a simulated venue on this machine."""
+def demo(scenario: str, duration: float, port: int | None, config: Path | None, no_terminal: bool, record: Path | None) -> None:
+    """Show the monitor at work against simulated venues on this machine."""
     from rich.console import Console
 
+    from config import DEMO, ConfigError
     from monitor.background import leave
     from monitor.demo import Demo
     from monitor.launch import run_on_loop
@@ -204,13 +207,18 @@ def demo(scenario: str, duration: float, port: int, no_terminal: bool, record: P
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)
-    story = Demo(scenario, duration, port, terminal=console.is_terminal and not no_terminal, console=console, record=record)
+    terminal = console.is_terminal and not no_terminal
+    try:
+        story = Demo(scenario, duration, port, terminal=terminal, console=console, record=record, path=config or DEMO)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
     try:
         leave(run_on_loop(story.run(), counted=record is not None))
     except KeyboardInterrupt:
         leave(130)
     except OSError as error:
-        raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another with --port") from None
+        raise click.ClickException(f"cannot listen on {story.listen}: {error.strerror}; choose another with --port") from None
 
 
 @cli.command()

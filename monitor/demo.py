@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 
-from config import DEMO, load
+from config import DEMO, ConfigError, Problem, load
 from config.settings import Settings
+from config.tables import read_toml
 from connectors.simulator.aster import ALIASES, AsterServer, aster_demo, credentials
 from connectors.simulator.deribit import ALIASES as DERIBIT_ALIASES
 from connectors.simulator.deribit import DeribitServer, deribit_demo
@@ -28,6 +31,7 @@ from monitor.alerts.incident import Change
 from monitor.alerts.receivers.http import HttpPoster
 from monitor.alerts.rules import Rule
 from monitor.app import Application
+from monitor.background import COMPILING, beside
 from monitor.launch import build_application, build_recorder
 from monitor.live.table import portfolio_line
 from monitor.margin.result import Level, PoolResult
@@ -42,6 +46,8 @@ CONTEXTS_S = 0.2
 """The venue tells marks about once a second; a story of hours told in a minute needs them faster."""
 VENUE_CONTEXTS_S = 1.0
 SHORTEST_S = 30.0
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of what SIGTERM ended."""
 PAIR = {"BTC": 20.0, "ETH": 300.0}
 PAIR_ACCOUNTS = ("iris", "umbra")
 """Long of PAIR on one venue, short of it on the other."""
@@ -99,8 +105,52 @@ class Venues:
         await self.deribit.stop()
 
 
-def demo_settings(venues: Venues, scenario: str, port: int) -> Settings:
-    """The shipped demo configuration with the simulators' accounts and endpoints laid over it."""
+def demo_settings(venues: Venues | None, scenario: str, port: int | None = None, path: Path = DEMO) -> Settings:
+    """A configuration (the shipped one of the demo, or another at `path`) with the simulators' accounts and endpoints laid over it.
+
+    `port` instead of the file's; `venues` None before they are open, to check the file. Raises ConfigError, also for a file that has
+    accounts, portfolios or endpoints of its own.
+    """
+    raw = read_toml(path, str(path), missing=f"copy {DEMO.name}, which the demo runs with, and change it")
+    problems = list(_not_of_a_demo(raw))
+    if problems:
+        raise ConfigError(str(path), problems)
+    accounts, secrets = _accounts(scenario)
+    overrides: dict[str, Any] = {
+        "accounts": accounts,
+        "portfolios": [
+            {"id": "desk", "accounts": list(DESK_ACCOUNTS)},
+            {"id": "pair", "accounts": list(PAIR_ACCOUNTS)},
+            # what it costs to look at one leg by itself; shown only, as no venue sees it so
+            {"id": "iris-alone", "accounts": ["iris"], "alarm": False},
+        ],
+    }
+    if venues is not None:
+        overrides["venues"] = _endpoints(venues)
+    if port is not None:
+        overrides["monitor"] = {"listen": f"{_host(raw)}:{port}"}
+    # the only receiver of the shipped file is a log, on purpose
+    return load(path, environ={**os.environ, **secrets}, overrides=overrides, quiet=path == DEMO or venues is None)
+
+
+def _not_of_a_demo(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for table in ("accounts", "portfolios"):
+        if table in raw:
+            yield Problem(table, "the demo has its own; remove the table, or watch these with `marginwatch run`")
+    venues = raw.get("venues")
+    for name, venue in venues.items() if isinstance(venues, dict) else ():
+        for key in ("network", "rest_url", "ws_url"):
+            if isinstance(venue, dict) and key in venue:
+                yield Problem(f"venues.{name}.{key}", "the demo's venues are simulated ones on this machine; remove the key")
+
+
+def _host(raw: Mapping[str, Any]) -> str:
+    monitor = raw.get("monitor")
+    listen = monitor.get("listen") if isinstance(monitor, dict) else None
+    return listen.rpartition(":")[0] if isinstance(listen, str) else "127.0.0.1"
+
+
+def _accounts(scenario: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
     plans = [*demo_plans(scenario), pair_plan(scenario, PAIR)]
     accounts: list[dict[str, Any]] = [{"id": plan.name, "venue": "hyperliquid", "address": plan.address} for plan in plans]
     keys = {alias: credentials(alias) for alias in ALIASES}
@@ -110,21 +160,18 @@ def demo_settings(venues: Venues, scenario: str, port: int) -> Settings:
         {"id": alias, "venue": "deribit", "client_id_env": f"{alias.upper()}_ID", "client_secret_env": f"{alias.upper()}_SECRET"}
         for alias in clients
     ]
-    endpoints = {
-        name: {"rest_url": server.rest_url, "ws_url": server.ws_url}
-        for name, server in (("hyperliquid", venues.hyperliquid), ("aster", venues.aster))
+    secrets = {_key_name(alias): key.private_key for alias, key in keys.items()}
+    secrets |= {f"{alias.upper()}_ID": client.client_id for alias, client in clients.items()}
+    secrets |= {f"{alias.upper()}_SECRET": client.client_secret for alias, client in clients.items()}
+    return accounts, secrets
+
+
+def _endpoints(venues: Venues) -> dict[str, dict[str, str]]:
+    return {
+        "hyperliquid": {"rest_url": venues.hyperliquid.rest_url, "ws_url": venues.hyperliquid.ws_url},
+        "aster": {"rest_url": venues.aster.rest_url, "ws_url": venues.aster.ws_url},
+        "deribit": {"ws_url": venues.deribit.ws_url},
     }
-    endpoints["deribit"] = {"ws_url": venues.deribit.ws_url}
-    environ = {_key_name(alias): key.private_key for alias, key in keys.items()}
-    environ |= {f"{alias.upper()}_ID": client.client_id for alias, client in clients.items()}
-    environ |= {f"{alias.upper()}_SECRET": client.client_secret for alias, client in clients.items()}
-    overrides = {
-        "accounts": accounts,
-        "venues": endpoints,
-        "monitor": {"listen": f"127.0.0.1:{port}"},
-        "portfolios": [{"id": "desk", "accounts": list(DESK_ACCOUNTS)}, {"id": "pair", "accounts": list(PAIR_ACCOUNTS)}],
-    }
-    return load(DEMO, environ=environ, overrides=overrides, quiet=True)  # its only receiver is a log, on purpose
 
 
 def _key_name(alias: str) -> str:
@@ -134,35 +181,77 @@ def _key_name(alias: str) -> str:
 class Demo:
     """One run. `duration` is the length of the story in seconds (at least 30), `record` a directory for the flight recorder.
 
-    `port` 0 takes a free one.
+    `path` is the configuration, `port` one instead of its own; 0 takes a free one. Raises ConfigError for a file that cannot be used.
     """
 
-    def __init__(self, scenario: str, duration: float, port: int, *, terminal: bool, console: Console, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        scenario: str,
+        duration: float,
+        port: int | None = None,
+        *,
+        terminal: bool,
+        console: Console,
+        record: Path | None = None,
+        path: Path = DEMO,
+    ) -> None:
         self.scenario = scenario
         self.duration = max(SHORTEST_S, duration)
         self.port = port
+        self.path = path
+        # said before kernels are compiled, which can take a while
+        self.listen = demo_settings(None, scenario, port, path).monitor.listen
         self.record = record
         self.terminal = terminal
         self.console = console
         self.story = Story()
         self._lines = AlertLines()
         self._started = time.monotonic()
+        self._is_stopping = False
 
     async def run(self) -> int:
-        """Tell the story; 0 when it ended with every pool valid and below the warning level, 1 otherwise."""
+        """Tell the story: 0 when it ended with every pool valid and below the warning level, 143 when SIGTERM ended it, else 1.
+
+        OSError when the address is taken.
+        """
+        telling = asyncio.current_task()
+        assert telling is not None
+        # the first process of a container is not ended by a signal that it does not handle
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop, telling)
+        try:
+            return await self._run()
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise
+            return TERMINATED
+
+    def _stop(self, telling: asyncio.Task[Any]) -> None:
+        if self._is_stopping:
+            os._exit(TERMINATED)
+        self._is_stopping = True
+        telling.cancel()
+
+    async def _run(self) -> int:
         # the lines below the table say it already
         logging.getLogger("marginwatch.alerts").addHandler(logging.NullHandler())
         logging.getLogger("marginwatch.alerts").propagate = False
         # before the venues open: their clocks would stand still while an empty cache is filled
-        await asyncio.to_thread(warm_up, forbid=False)
+        await beside(lambda: warm_up(forbid=False), COMPILING)
         # what is recorded comes at the venues' own pace
         venues = Venues.of(self.scenario, self.duration, CONTEXTS_S if self.record is None else VENUE_CONTEXTS_S)
         await venues.start()
-        settings = demo_settings(venues, self.scenario, self.port)
+        settings = demo_settings(venues, self.scenario, self.port, self.path)
+        try:
+            return await self._watch(venues, settings)
+        finally:
+            await venues.stop()
+
+    async def _watch(self, venues: Venues, settings: Settings) -> int:
         transports, poster = Transports.real(), HttpPoster()
         recorder = build_recorder(self.record, settings, RECORD_LIMIT_GB)
         app = build_application(settings, transports, poster, recorder)
-        api = ApiServer(app, settings.monitor.host, settings.monitor.port)
+        token = settings.monitor.token.reveal() if settings.monitor.token else None
+        api = ApiServer(app, settings.monitor.host, settings.monitor.port, token)
         try:
             await api.start()
             where = f"hyperliquid at {venues.hyperliquid.rest_url}, aster at {venues.aster.rest_url}, deribit at {venues.deribit.ws_url}"
@@ -176,7 +265,6 @@ class Demo:
                 recorder.close()
             await app.stop()
             await api.stop()
-            await venues.stop()
             await poster.close()
             await transports.close()
         self.console.print(picture)

@@ -179,7 +179,8 @@ class Engine:
 
     def take_distances(self, measured: Mapping[Scope, Measured]) -> None:
         """Show what a `distance_job` found."""
-        self._measured.update(measured)
+        # a pool may be gone since
+        self._measured.update({scope: found for scope, found in measured.items() if self.arrays.has(scope)})
 
     def distance(self, index: int, target: float, coin: str | None = None) -> tuple[str | None, float]:
         """(instrument, nearest move) at which the pool's ratio reaches `target` when one coin moves alone.

@@ -80,6 +80,12 @@ class Freshness:
         self.feeds.pop(key, None)
         self.heard_ns.pop(key, None)
 
+    def drop_account(self, venue: str, account: str) -> None:
+        """Forget all feeds of an account that is watched no more."""
+        for known in (self.feeds, self.heard_ns):
+            for key in [key for key in known if (key[0], key[2]) == (venue, account)]:
+                del known[key]
+
     def on_heard(self, venue: str, feed: str, account: str | None, received_ns: int) -> None:
         """A feed spoke."""
         self.heard_ns[(venue, feed, account)] = received_ns

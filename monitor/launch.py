@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from config.loader import load
 from config.settings import Settings
 from connectors.clock import SystemClock
 from monitor.alerts.build import build_heartbeat, build_lines
@@ -16,6 +17,8 @@ from monitor.app import Application
 from monitor.recording.recorder import Recorder
 from monitor.recording.turns import CountingLoop
 from monitor.recording.writer import Limits
+from monitor.reloading.prepared import Makers
+from monitor.reloading.reloader import Reloader
 from monitor.venues import Transports, connector_factory
 
 T = TypeVar("T")
@@ -47,3 +50,13 @@ def build_application(settings: Settings, transports: Transports, poster: HttpPo
     recorder.watch(app, app.alarm.listeners)
     app.recording = recorder.status
     return app
+
+
+def build_reloader(app: Application, path: Path, transports: Transports, poster: HttpPoster) -> Reloader:
+    """What reads the configuration of a running application again; on the loop it runs on."""
+    makers = Makers(
+        connectors=lambda settings, venues: connector_factory(settings, transports, app.clock, only=venues),
+        lines=lambda settings: build_lines(settings, poster),
+        heartbeat=lambda settings: build_heartbeat(settings, poster, app.clock),
+    )
+    return Reloader(app, lambda: load(path, quiet=True), makers)

@@ -103,6 +103,10 @@ class PoolArrays:
         """Scopes of the account's pools that are written now."""
         return {scope for scope in self._rows if scope[:2] == (venue, account)}
 
+    def has(self, scope: Scope) -> bool:
+        """Whether the scope is written now."""
+        return scope in self._rows
+
     def row(self, scope: Scope) -> int:
         """The pool row of a scope; KeyError when it has none."""
         return self._rows[scope]
@@ -134,6 +138,13 @@ class PoolArrays:
         self.writes += 1
         self.written[pool] = self.writes
         self._slots[pool] = (positions, collateral)
+
+    def recut(self, scope: Scope, cuts: Sequence[float]) -> None:
+        """Other ratios at which the pool's band changes: the next call of the kernel says that it did."""
+        pool = self._rows[scope]
+        self.pools.cuts[pool] = cuts
+        self.pools.dirty[pool] = True
+        self.margins.band[pool] = -2
 
     def release(self, scope: Scope) -> None:
         """The pool is no more; its row and slots are reused."""

@@ -19,7 +19,7 @@ from config.settings import Settings
 from monitor.alerts.alert import Alert
 from monitor.alerts.receivers.http import HttpPoster
 from monitor.app import Application
-from monitor.launch import build_application, build_recorder, run_on_loop
+from monitor.launch import build_application, build_recorder, build_reloader, run_on_loop
 from monitor.recording.recorder import Recorder
 from monitor.screen import screen
 from monitor.terminal import AlertLines
@@ -31,20 +31,23 @@ _log = logging.getLogger("marginwatch")
 REDRAW_S = 0.25
 
 
-def run_monitor(settings: Settings, *, terminal: bool, record: Path | None = None, record_limit_gb: float = 10.0) -> int:
-    """Run until SIGTERM or SIGINT: 0 after a clean stop, 1 when the program failed, 2 when the address is taken."""
+def run_monitor(settings: Settings, path: Path, *, terminal: bool, record: Path | None = None, record_limit_gb: float = 10.0) -> int:
+    """Run until SIGTERM or SIGINT: 0 after a clean stop, 1 when the program failed, 2 when the address is taken.
+
+    `path` is the file that `settings` are of, which SIGHUP reads again.
+    """
     logging.basicConfig(
         level=settings.monitor.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     recorder = build_recorder(record, settings, record_limit_gb)
     try:
-        return run_on_loop(_run(settings, terminal, recorder), counted=recorder is not None)
+        return run_on_loop(_run(settings, path, terminal, recorder), counted=recorder is not None)
     finally:
         if recorder is not None:
             recorder.close()
 
 
-async def _run(settings: Settings, terminal: bool, recorder: Recorder | None) -> int:
+async def _run(settings: Settings, path: Path, terminal: bool, recorder: Recorder | None) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -58,8 +61,15 @@ async def _run(settings: Settings, terminal: bool, recorder: Recorder | None) ->
         loop.add_signal_handler(number, stop)
     transports, poster = Transports.real(), HttpPoster()
     app = build_application(settings, transports, poster, recorder)
-    token = settings.monitor.token.reveal() if settings.monitor.token else None
-    api = ApiServer(app, settings.monitor.host, settings.monitor.port, token)
+    reloader = build_reloader(app, path, transports, poster)
+    api = ApiServer(app, settings.monitor.host, settings.monitor.port, _token(settings), reloader.reload)
+
+    def adopt(changed: Settings) -> None:
+        api.token = _token(changed)
+        logging.getLogger().setLevel(changed.monitor.log_level.upper())
+
+    reloader.adopted.append(adopt)
+    loop.add_signal_handler(signal.SIGHUP, reloader.ask)
     try:
         if not await _listening(api, settings.monitor.listen):
             return 2
@@ -68,12 +78,17 @@ async def _run(settings: Settings, terminal: bool, recorder: Recorder | None) ->
     finally:
         if recorder is not None:
             recorder.end()
+        await reloader.close()
         await app.stop()
         await api.stop()
         await poster.close()
         await transports.close()
     _log.info("stopped")
     return code
+
+
+def _token(settings: Settings) -> str | None:
+    return settings.monitor.token.reveal() if settings.monitor.token else None
 
 
 async def _listening(api: ApiServer, listen: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from connectors.ratelimit import Budget
 from connectors.transport import AiohttpTransport, HttpTransport, WebSocketsTransport, WebSocketTransport
 from monitor.app import Connector, ConnectorFactory
 from monitor.margin.aster import VENUE as ASTER
-from monitor.margin.configured import aster_collateral
+from monitor.margin.configured import aster_collateral, aster_rules, hyperliquid_rules
 from monitor.margin.deribit import VENUE as DERIBIT
 from monitor.margin.hyperliquid import VENUE as HYPERLIQUID
 
@@ -153,10 +153,38 @@ def needs_deribit(settings: Settings) -> bool:
     return bool(venue.coins) or is_listed or any(account.venue == DERIBIT for account in settings.accounts)
 
 
+def watched_venues(settings: Settings) -> tuple[str, ...]:
+    """The venues that need a connector, in the order of their connectors."""
+    needed = {account.venue for account in settings.accounts} | ({DERIBIT} if needs_deribit(settings) else set())
+    return tuple(venue for venue in (HYPERLIQUID, ASTER, DERIBIT) if venue in needed)
+
+
+def account_refs(settings: Settings) -> dict[str, list[Any]]:
+    """By venue with a connector: its accounts as the connector is told of them, each by its `alias`."""
+    made: dict[str, Callable[[Settings], list[Any]]] = {
+        HYPERLIQUID: hyperliquid_accounts,
+        ASTER: aster_accounts,
+        DERIBIT: deribit_accounts,
+    }
+    return {venue: made[venue](settings) for venue in watched_venues(settings)}
+
+
+def basis_of(venue: str, settings: Settings) -> object:
+    """All that a venue's connector and the margin methods of its accounts are made of, apart from the accounts: to be compared."""
+    if venue == HYPERLIQUID:
+        return hyperliquid_config(settings), hyperliquid_rules(settings)
+    return (aster_config(settings), aster_rules(settings)) if venue == ASTER else deribit_config(settings)
+
+
 def connector_factory(
-    settings: Settings, transports: Transports, clock: Clock, seed: int | None = None, agents: Mapping[str, str] | None = None
+    settings: Settings,
+    transports: Transports,
+    clock: Clock,
+    seed: int | None = None,
+    agents: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> ConnectorFactory:
-    """What `Application` builds its connectors with: one for each venue that has an account.
+    """What `Application` builds its connectors with: one for each venue that has an account, or for those among `only`.
 
     `seed` is that of what they draw (None: any); see `aster_accounts` for `agents`.
     """
@@ -164,13 +192,13 @@ def connector_factory(
     def build(sink: Callable[[list[Event]], None]) -> Sequence[Connector]:
         common: dict[str, Any] = {"http": transports.http, "clock": clock, "random": random.Random(seed), "sink": sink}
         found: list[Connector] = []
-        venues = {account.venue for account in settings.accounts}
+        venues = [venue for venue in watched_venues(settings) if only is None or venue in only]
         if HYPERLIQUID in venues:
             config, accounts = hyperliquid_config(settings), hyperliquid_accounts(settings)
             found.append(HyperliquidConnector(config, accounts, websocket=transports.websocket, **common))
         if ASTER in venues:
             found.append(AsterConnector(aster_config(settings), aster_accounts(settings, agents), websocket=transports.pinging, **common))
-        if needs_deribit(settings):
+        if DERIBIT in venues:
             streams = {name: value for name, value in common.items() if name != "http"}
             found.append(DeribitConnector(deribit_config(settings), deribit_accounts(settings), websocket=transports.websocket, **streams))
         return found

@@ -9,7 +9,7 @@ from config.receivers import ReceiverSettings
 from config.secrets import Secret
 from config.settings import Settings
 from connectors.clock import Clock
-from monitor.alerts.dispatcher import LineSettings
+from monitor.alerts.dispatcher import DispatcherConfig, LineSettings
 from monitor.alerts.heartbeat import Heartbeat
 from monitor.alerts.message import Receiver
 from monitor.alerts.policy import PolicyConfig
@@ -40,6 +40,11 @@ def build_policy_config(settings: Settings) -> PolicyConfig:
         data_critical_s=alerts.data_critical_s,
         repeat_s={Level.WARNING: repeat.warning, Level.CRITICAL: repeat.critical, Level.LIQUIDATION: repeat.liquidation},
     )
+
+
+def build_dispatcher_config(settings: Settings) -> DispatcherConfig:
+    """The dispatcher's times: `[alerts]`."""
+    return DispatcherConfig(deadline_s=settings.alerts.deadline_s, group_s=settings.alerts.group_s)
 
 
 def build_receivers(settings: Settings, poster: Poster, names: Iterable[str] | None = None) -> list[Receiver]:

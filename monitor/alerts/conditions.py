@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from monitor.alerts.incident import Change, Condition, Notification, key_of
-from monitor.alerts.policy_config import PolicyConfig
 from monitor.alerts.register import NETWORK, Incident, Register
 from monitor.alerts.rules import OCCURRENCES, RATIO_RULES, Rule
 from monitor.alerts.scope import AlertScope
@@ -35,8 +34,7 @@ class _State:
 class Conditions:
     """The machine of all conditions. Restored ones are taken from the register."""
 
-    def __init__(self, config: PolicyConfig, register: Register, now_s: float) -> None:
-        self._config = config
+    def __init__(self, register: Register, now_s: float) -> None:
         self._register = register
         self._told_s: float | None = None
         conditions = (incident for incident in register if incident.rule not in OCCURRENCES and incident.rule not in RATIO_RULES)
@@ -60,7 +58,7 @@ class Conditions:
     def _pass(self, now_s: float) -> float:
         passed = 0.0 if self._told_s is None else now_s - self._told_s
         self._told_s = now_s
-        silence_s = self._config.silence_s
+        silence_s = self._register.config.silence_s
         if passed <= silence_s:
             return passed
         for state in self._states.values():
@@ -90,7 +88,7 @@ class Conditions:
         return [self._register.fire(condition.scope, condition.rule, condition.level, now_s, condition.subject, condition.detail)]
 
     def _changed(self, incident: Incident, state: _State, merged: _Merged, now_s: float, is_held: bool) -> list[Notification]:
-        condition, hold_s = merged.condition, self._config.hold_s
+        condition, hold_s = merged.condition, self._register.config.hold_s
         incident.detail = condition.detail
         if condition.level >= incident.level or merged.is_partial:
             state.lower_since = None
@@ -111,7 +109,7 @@ class Conditions:
         if state.lower_since is None:
             state.lower_since, state.lower = now_s, level
         state.lower = max(state.lower, level)
-        if now_s - state.lower_since < self._config.hold_s:
+        if now_s - state.lower_since < self._register.config.hold_s:
             return False
         state.lower_since = None
         return True
@@ -125,7 +123,7 @@ class Conditions:
             return []
         incident.unjudged, state.judged, state.lower_since = False, True, None
         state.absent_since = now_s if state.absent_since is None else state.absent_since
-        if now_s - state.absent_since < self._config.hold_s:
+        if now_s - state.absent_since < self._register.config.hold_s:
             return []
         del self._states[key]
         return [self._register.end(incident, now_s, f"over: {incident.detail}" if incident.detail else "over")]

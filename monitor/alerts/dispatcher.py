@@ -21,11 +21,12 @@ from connectors.errors import Timeout
 from monitor.alerts.alert import Alert
 from monitor.alerts.incident import Condition, OpenIncident
 from monitor.alerts.line import Line
+from monitor.alerts.message import Receiver
 from monitor.alerts.outbox import Batch, Outcome, Recovered
 from monitor.alerts.parcel import Incident, Item, Shares, Stamp, Timing
 from monitor.alerts.post import DispatcherConfig, Ledger, LineSettings, ReceiverStatistics, Seams, guarded
 from monitor.alerts.resumption import Resumption
-from monitor.alerts.routing import next_receiver, not_for
+from monitor.alerts.routing import inheritor, next_receiver, not_for
 from monitor.alerts.rules import Rule
 from monitor.alerts.scope import MONITOR, AlertScope
 from monitor.alerts.silences import Silence, Silences
@@ -34,6 +35,9 @@ from monitor.margin.result import Level
 __all__ = ["Dispatcher", "DispatcherConfig", "LineSettings", "ReceiverStatistics", "Seams"]
 
 _log = logging.getLogger("marginwatch.dispatcher")
+
+
+_INTAKE = ""  # no receiver has this name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +71,16 @@ class Dispatcher:
         silences: Silences | None = None,
     ) -> None:
         self.silences = silences or Silences()
-        self._settings = {settings.receiver.name: settings for settings in lines}
-        self._order = [name for name, settings in self._settings.items() if not settings.is_log]
         self._outbox = outbox
         self._config = config or DispatcherConfig()
         self._seams = seams or Seams()
-        self._lines = {
-            name: Line(settings.receiver, outbox, self._config, self._seams, self._pass_on, self._timed)
-            for name, settings in self._settings.items()
-        }
+        self._lines: dict[str, Line] = {}
+        self._take_on(lines)
         self._waiting: list[_Submission] = []
         self._open: dict[str, Incident] = {}
         self._wake = asyncio.Event()
         self._is_closing = self._is_closed = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timing = Timing(0, Shares(), Shares(), 0)
         self._hung = ""
 
@@ -90,8 +90,8 @@ class Dispatcher:
         """Take over what an earlier process left and begin to send; what was submitted before is sent now."""
         if recovered is not None:
             self._resume(recovered)
-        self._tasks = [asyncio.create_task(line.run(), name=f"alerts-{name}") for name, line in self._lines.items()]
-        self._tasks.append(asyncio.create_task(self._take_in(), name="alerts"))
+        self._tasks = {name: _running(line) for name, line in self._lines.items()}
+        self._tasks[_INTAKE] = asyncio.create_task(self._take_in(), name="alerts")
 
     def submit(self, alerts: Iterable[Alert], open: Iterable[OpenIncident], closed: Iterable[str], epoch_ms: float) -> None:
         """Queue alerts in order, with the incidents among them that fire now and the keys of those that ended (see `Batch`)."""
@@ -101,6 +101,33 @@ class Dispatcher:
             return
         self._waiting.append(submission)
         self._wake.set()
+
+    def configure(self, lines: Sequence[LineSettings], config: DispatcherConfig) -> None:
+        """Other receivers, routes and times from now on.
+
+        Of a name that stays its line goes on, with what waits there. What a receiver that is gone has not taken goes to another one;
+        the end of an incident to all that were told and are still there, or to whoever is there now.
+        """
+        before, self._config = self._lines, config
+        self._take_on(lines)
+        gone = [line for name, line in before.items() if name not in self._lines]
+        for line in gone:
+            if (task := self._tasks.pop(line.name, None)) is not None:
+                task.cancel()
+            self._inherit(line.name, line.withdraw())
+        waiting = (item.incident for line in self._lines.values() for item in line.waiting())
+        for incident in {id(one): one for one in (*self._open.values(), *waiting)}.values():
+            incident.keep(self._lines)
+        if self._tasks:
+            self._tasks |= {name: _running(line) for name, line in self._lines.items() if name not in self._tasks}
+
+    def lines(self) -> tuple[LineSettings, ...]:
+        """The receivers and what each is for, in configured order."""
+        return tuple(self._settings.values())
+
+    def untried(self) -> list[str]:
+        """Receivers to which nothing was sent since the start, or since they were changed."""
+        return [name for name, line in self._lines.items() if line.is_untried]
 
     def silence(self, pattern: str, until_ms: int, reason: str, up_to: Level = Level.CRITICAL) -> Silence:
         """Add a silence from now on and keep it. Raises SilenceError."""
@@ -140,11 +167,11 @@ class Dispatcher:
         self._is_closing = True
         self._wake.set()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            _, late = await asyncio.wait(self._tasks.values(), timeout=timeout_s)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks = {}
         for line in self._lines.values():
             line.abandon()
         self._is_closed = True
@@ -260,7 +287,8 @@ class Dispatcher:
         for decision in decisions:
             if decision.outcome is Outcome.SILENCED:
                 for name in decision.receivers:
-                    self._lines[name].silenced(1)
+                    if name in self._lines:
+                        self._lines[name].silenced(1)
                 continue
             had = {not_for(decision.alert), *decision.receivers}
             stamp = Stamp(decision.submitted_s, taken_s, now_s)
@@ -268,7 +296,10 @@ class Dispatcher:
             for name in decision.receivers:
                 of_line.setdefault(name, []).append(Item(decision.alert, decision.incident, had, deadline_s, stamp))
         for name, items in of_line.items():
-            self._lines[name].put(items)
+            if name in self._lines:
+                self._lines[name].put(items)
+            else:
+                self._inherit(name, items)
 
     def _close_incidents(self, keys: Sequence[str]) -> None:
         if not keys:
@@ -285,6 +316,18 @@ class Dispatcher:
 
     def _deadline_ms(self) -> int:
         return self._seams.clock.time_ms() + round(self._config.deadline_s * 1000)
+
+    def _take_on(self, lines: Sequence[LineSettings]) -> None:
+        self._settings = {settings.receiver.name: settings for settings in lines}
+        self._order = [name for name, settings in self._settings.items() if not settings.is_log]
+        self._lines = {name: self._line(settings.receiver) for name, settings in self._settings.items()}
+
+    def _line(self, receiver: Receiver) -> Line:
+        known = self._lines.get(receiver.name)
+        if known is None:
+            return Line(receiver, self._outbox, self._config, self._seams, self._pass_on, self._timed)
+        known.configure(receiver, self._config)
+        return known
 
     # -- escalation --------------------------------------------------------------------------------------------------------------
 
@@ -310,9 +353,11 @@ class Dispatcher:
             return None
         wish = settings.escalate_to if settings else None
         # whom no route and no wish of the user names is woken only where nobody who works has it
-        if wish is None and any(name in self._order and not self._lines[name].problem() for name in had if name != of):
-            return None
-        return next_receiver(of, wish, self._order, had)
+        return None if wish is None and self._has_it(had - {of}) else next_receiver(of, wish, self._order, had)
+
+    def _has_it(self, names: set[str]) -> bool:
+        # whether somebody among these who works is no log
+        return any(name in self._order and not self._lines[name].problem() for name in names)
 
     def _give(self, heir: str, alerts: Sequence[Alert], items: Sequence[Item]) -> None:
         now_s, given = self._seams.now_s, []
@@ -321,6 +366,21 @@ class Dispatcher:
             given.append(Item(alert, item.incident, item.had, now_s + self._config.deadline_of(alert)))
         guarded(self._outbox.reassign, alerts, heir, self._deadline_ms())
         self._lines[heir].put(given)
+
+    def _inherit(self, former: str, items: Iterable[Item]) -> None:
+        now_ms = self._seams.clock.time_ms()
+        for item in [item for item in items if not item.is_passed_on]:
+            heir, alert = None if self._has_it(item.had) else inheritor(former, item.had, self._order, self._lines), item.alert
+            item.incident.told.discard(former)
+            if heir is not None:
+                _log.warning("alerts: receiver %s is configured no more; to %s instead: %s", former, heir, alert.title)
+                item.incident.told.add(heir)
+                self._give(heir, [replace(alert, escalated_from=former)], [item])
+            is_lost = item.had.isdisjoint(self._lines)
+            if is_lost:
+                _log.error("alerts: receiver %s is configured no more, and nobody is left for: %s", former, alert.title)
+            outcome = Outcome.FAILED if is_lost else Outcome.ESCALATED
+            guarded(self._outbox.settle, [alert.id], former, outcome, now_ms, "it is configured no more")
 
     def _resume(self, recovered: Recovered) -> None:
         now_ms = self._seams.clock.time_ms()
@@ -331,3 +391,7 @@ class Dispatcher:
             line.resume(recovered.handles.get(name, {}), resumption.firing(name), resumption.told(name))
         for name, items in resumption.waiting().items():
             self._lines[name].put(items)
+
+
+def _running(line: Line) -> asyncio.Task[None]:
+    return asyncio.create_task(line.run(), name=f"alerts-{line.name}")

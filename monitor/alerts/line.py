@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from connectors.clock import wait_for, within
@@ -19,12 +20,10 @@ from monitor.alerts.alert import Alert
 from monitor.alerts.message import Delivery, KeptAlive, Message, Receiver
 from monitor.alerts.outbox import Outcome
 from monitor.alerts.parcel import Item, Shares, in_order, order_of, to_drop
-from monitor.alerts.post import DispatcherConfig, Ledger, PassOn, ReceiverStatistics, Seams, guarded
-from monitor.alerts.text import Text, group
+from monitor.alerts.post import DispatcherConfig, Ledger, PassOn, ReceiverStatistics, Seams, guarded, text_of
 
 _log = logging.getLogger("marginwatch.dispatcher")
 
-_LONGEST_RETRY_AFTER_S = 600.0
 _TOLERANCE_S = 1e-6
 
 
@@ -41,6 +40,7 @@ class Line:
         timed: Callable[[Shares], None],
     ) -> None:
         self.name = receiver.name
+        self.is_untried = True  # whether it takes alerts is not known before one was sent
         self._receiver = receiver
         self._ledger = ledger
         self._config = config
@@ -83,6 +83,23 @@ class Line:
         self._firing |= {alert.key: alert for alert in firing}
         self._alive_s = self._seams.now_s
         self._last_told |= told
+
+    def configure(self, receiver: Receiver, config: DispatcherConfig) -> None:
+        """Go on with other times, and with another receiver of the name, which gets at once what waits."""
+        self._config = config
+        if receiver is self._receiver:
+            return
+        self._receiver, self.is_untried = receiver, True
+        self._is_fatal, self._failing, self._failing_since_s = False, 0, None
+        self._until_s = self._alive_s = self._seams.now_s
+        self._wake.set()
+
+    def withdraw(self) -> list[Item]:
+        """The receiver is configured no more: what it has not taken, in order, for somebody else. The task is the caller's to cancel."""
+        self._is_closed = True
+        left = self.waiting()
+        self._sending, self._queue = [], []
+        return left
 
     def silenced(self, count: int) -> None:
         """Count alerts that a silence holds back from here."""
@@ -190,13 +207,18 @@ class Line:
         self._sending = self._take()
         if not self._sending:
             return
+        receiver = self._receiver
         delivery = await self._answer(self._send(self._message()))
+        if receiver is not self._receiver:
+            # what is wrong with the one before says nothing of the one that is asked next
+            delivery = replace(delivery, fatal=False, retry_after_s=0.0)
         sent = self._sending
         taken = [item for item in sent if delivery.delivered or item.alert.id in delivery.taken]
         self._settle_taken(taken, sent, delivery)
         self._sending = []
         if delivery.delivered:
             self._messages += 1
+            self.is_untried = False
             self._until_s = self._seams.now_s + self._config.group_s
         else:
             left = self._without_overtaken([item for item in sent if item not in taken])
@@ -227,12 +249,7 @@ class Line:
     def _message(self) -> Message:
         alerts = tuple(item.alert for item in self._sending)
         handles = {alert.incident: self._handles[alert.incident] for alert in alerts if alert.incident in self._handles}
-        try:
-            text = group(alerts)
-        except Exception as error:  # Better an ugly page than none.
-            _log.error("alerts: the text of a burst failed (%s)", type(error).__name__)
-            text = Text(max(alerts, key=lambda alert: alert.severity).title, tuple(alert.title for alert in alerts))
-        return Message(text, alerts, self._seams.clock.time_ms(), handles)
+        return Message(text_of(alerts), alerts, self._seams.clock.time_ms(), handles)
 
     def _take(self) -> list[Item]:
         waiting, self._queue = in_order(self._queue), []
@@ -273,12 +290,13 @@ class Line:
             self._fails(delivery)
         guarded(self._ledger.tried, [item.alert.id for item in items], self.name, delivery.reason)
         self._requeue(items)
-        self._until_s = self._seams.now_s + self._pause_after(delivery)
+        self._until_s = self._seams.now_s + self._config.pause_after(delivery, self._failing, self._seams.chance())
         self._expire()
         self._pass_on_early()
 
     def _fails(self, delivery: Delivery) -> None:
         self._attempts_failed += 1
+        self.is_untried = False
         self._failing += 1
         if delivery.fatal and not self._is_fatal:
             _log.error("alerts: receiver %s cannot take alerts (%s); the next one gets them", self.name, delivery.reason)
@@ -288,17 +306,6 @@ class Line:
         self._last_error = delivery.reason
         if self._failing_since_s is None:
             self._failing_since_s = self._seams.now_s
-
-    def _pause_after(self, delivery: Delivery) -> float:
-        config = self._config
-        longest = min(config.longest_retry_s, config.first_retry_s * 2.0 ** min(max(self._failing - 1, 0), 30))
-        share = 0.5 + 0.5 * self._seams.chance()
-        if delivery.fatal:
-            return config.fatal_retry_s
-        if delivery.retry_after_s is None:
-            return longest * share
-        # A wish of 0 s that is never kept would be a loop without a pause.
-        return min(max(delivery.retry_after_s, config.first_retry_s * share), _LONGEST_RETRY_AFTER_S)
 
     def _pass_on_early(self) -> None:
         if self._failing_since_s is None or self._is_stopping:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from monitor.alerts.incident import Change, Notification, Occurrence, key_of
-from monitor.alerts.policy_config import PolicyConfig
 from monitor.alerts.register import Incident, Register
 
 
 class Occurrences:
     """The machine of all occurrences. None is forgotten: the last detail and the count are told once the gap is over."""
 
-    def __init__(self, config: PolicyConfig, register: Register) -> None:
-        self._config = config
+    def __init__(self, register: Register) -> None:
         self._register = register
 
     def take(self, occurrence: Occurrence, now_s: float) -> list[Notification]:
@@ -31,12 +29,12 @@ class Occurrences:
         """To be called once a second. Quiet counts only from `watched_since_s`."""
         if incident.untold:
             return self._overdue(incident, now_s)
-        quiet_s = self._config.occurrence_quiet_s
+        quiet_s = self._register.config.occurrence_quiet_s
         if now_s - max(incident.event_s, watched_since_s) < quiet_s:
             return []
         return [self._register.end(incident, now_s, f"no further one for {quiet_s / 60:g} min")]
 
     def _overdue(self, incident: Incident, now_s: float) -> list[Notification]:
-        if now_s - incident.notified_s < self._config.occurrence_gap_s:
+        if now_s - incident.notified_s < self._register.config.occurrence_gap_s:
             return []
         return [self._register.tell(incident, Change.WORSENED, now_s)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from monitor.alerts.alert import Alert
@@ -66,6 +66,13 @@ class Incident:
     told: set[str] = field(default_factory=set)
     heirs: dict[str, str] = field(default_factory=dict)
     is_known: bool = True
+
+    def keep(self, receivers: Container[str]) -> None:
+        """Only these are left: where none of them was told, whoever is there now hears of the end."""
+        here = {name for name in self.told if name in receivers}
+        self.is_known = self.is_known and (bool(here) or not self.told)
+        self.told.intersection_update(here)
+        self.heirs = {of: heir for of, heir in self.heirs.items() if of in receivers and heir in receivers}
 
 
 @dataclass(slots=True, eq=False)

@@ -43,7 +43,6 @@ class AlertPolicy:
     """
 
     def __init__(self, config: PolicyConfig, restored: Iterable[OpenIncident] = (), last_number: int = 0, now_s: float = 0.0) -> None:
-        self._config = config
         self._now_s = self._watched_since_s = now_s
         self._tracks = Tracks(config)
         self._register = Register(config, self._tracks, last_number)
@@ -51,10 +50,23 @@ class AlertPolicy:
             self._register.restore(saved)
             if saved.rule in RATIO_RULES:
                 self._tracks.expect(saved.scope, saved.told_ratio if saved.ratio is None else saved.ratio, now_s)
-        self._levels = LevelRule(config, self._register)
-        self._data = DataRule(config, self._register)
-        self._conditions = Conditions(config, self._register, now_s)
-        self._occurrences = Occurrences(config, self._register)
+        self._levels = LevelRule(self._register)
+        self._data = DataRule(self._register)
+        self._conditions = Conditions(self._register, now_s)
+        self._occurrences = Occurrences(self._register)
+
+    @property
+    def config(self) -> PolicyConfig:
+        """The numbers that it goes by; others may be set at any time.
+
+        What fires goes on, and so do the clocks: a lower threshold fires with the next reading, a higher one ends after the hold.
+        """
+        return self._register.config
+
+    @config.setter
+    def config(self, config: PolicyConfig) -> None:
+        self._register.config = config
+        self._tracks.configure(config)
 
     @property
     def maintenance(self) -> dict[str, str]:
@@ -130,6 +142,10 @@ class AlertPolicy:
         self._tracks.forget(scope)
         return told
 
+    def scopes(self) -> set[AlertScope]:
+        """Everything that fires, and everything that readings were taken of."""
+        return {track.scope for track in self._tracks} | {incident.scope for incident in self._register}
+
     def firing(self) -> list[OpenIncident]:
         """All firing alerts, worst first, then by key."""
         incidents = sorted(self._register, key=lambda incident: (-incident.level, incident.key))
@@ -141,13 +157,13 @@ class AlertPolicy:
 
     def _at(self, now_s: float) -> float:
         now_s = max(now_s, self._now_s)
-        if now_s - self._now_s > self._config.silence_s:
+        if now_s - self._now_s > self._register.config.silence_s:
             self._watched_since_s = now_s
         self._now_s = now_s
         return now_s
 
     def _repeat(self, incident: Incident, now_s: float) -> list[Notification]:
-        repeat_s = self._config.repeat_of(incident.level)
+        repeat_s = self._register.config.repeat_of(incident.level)
         if repeat_s is None or now_s - incident.notified_s < repeat_s:
             return []
         return [self._register.tell(incident, Change.REPEATED, now_s)]

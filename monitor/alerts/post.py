@@ -10,14 +10,17 @@ from typing import Protocol
 
 from connectors.clock import Clock, SystemClock
 from monitor.alerts.alert import Alert
-from monitor.alerts.message import Receiver
+from monitor.alerts.message import Delivery, Receiver
 from monitor.alerts.outbox import Batch, Outcome
 from monitor.alerts.parcel import Item
 from monitor.alerts.routing import Route
 from monitor.alerts.silences import Silence
+from monitor.alerts.text import Text, group
 from monitor.margin.result import Level
 
 _log = logging.getLogger("marginwatch.dispatcher")
+
+_LONGEST_RETRY_AFTER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,17 @@ class DispatcherConfig:
     def deadline_of(self, alert: Alert) -> float:
         """How long a receiver has for it, in seconds; an end counts as what it ends."""
         return min(self.deadline_s, self.urgent_deadline_s) if alert.severity >= Level.CRITICAL else self.deadline_s
+
+    def pause_after(self, delivery: Delivery, failing: int, chance: float) -> float:
+        """Seconds until the next try after this one, the `failing`-th in a row that failed; `chance` is a number in [0, 1)."""
+        longest = min(self.longest_retry_s, self.first_retry_s * 2.0 ** min(max(failing - 1, 0), 30))
+        share = 0.5 + 0.5 * chance
+        if delivery.fatal:
+            return self.fatal_retry_s
+        if delivery.retry_after_s is None:
+            return longest * share
+        # A wish of 0 s that is never kept would be a loop without a pause.
+        return min(max(delivery.retry_after_s, self.first_retry_s * share), _LONGEST_RETRY_AFTER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +151,12 @@ def guarded(call: Callable[..., None], *arguments: object) -> None:
         call(*arguments)
     except Exception as error:
         _log.error("alerts: the outbox failed inside (%s)", type(error).__name__)
+
+
+def text_of(alerts: Sequence[Alert]) -> Text:
+    """What a message of these says; where the texts fail, their titles: better an ugly page than none."""
+    try:
+        return group(alerts)
+    except Exception as error:
+        _log.error("alerts: the text of a burst failed (%s)", type(error).__name__)
+        return Text(max(alerts, key=lambda alert: alert.severity).title, tuple(alert.title for alert in alerts))

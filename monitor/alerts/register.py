@@ -46,14 +46,15 @@ class Register:
     """Every incident that fires. `maintenance`: venue -> why it is in maintenance; `told_elsewhere`: scopes whose bad data others tell.
 
     `unconfirmed` are the restored conditions of which this process knows nothing yet: neither were they told since, nor was anything of
-    their scope computed on good data. They must not end.
+    their scope computed on good data. They must not end. `config` may be replaced at any time: all rules read
+    it here.
     """
 
     def __init__(self, config: PolicyConfig, tracks: Tracks, last_number: int) -> None:
+        self.config = config
         self.maintenance: dict[str, str] = {}
         self.told_elsewhere: frozenset[AlertScope] = frozenset()
         self.unconfirmed: dict[str, Incident] = {}
-        self._config = config
         self._tracks = tracks
         self._incidents: dict[str, Incident] = {}
         self._number = last_number
@@ -143,7 +144,7 @@ class Register:
             previous=incident.level if previous is None else previous,
             now_s=now_s,
             opened_s=incident.opened_s,
-            thresholds=self._config.of(incident.scope),
+            thresholds=self.config.of(incident.scope),
             ratio=track.ratio if track else None,
             ratio_at_crossing=incident.crossing,
             ratio_before=incident.told_ratio,

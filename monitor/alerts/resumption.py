@@ -10,7 +10,7 @@ from monitor.alerts.alert import Alert
 from monitor.alerts.outbox import Outcome, PendingDelivery, Recovered
 from monitor.alerts.parcel import Incident, Item, order_of
 from monitor.alerts.post import DispatcherConfig, Ledger, LineSettings, Seams, guarded
-from monitor.alerts.routing import next_receiver, not_for
+from monitor.alerts.routing import inheritor, not_for
 
 _log = logging.getLogger("marginwatch.dispatcher")
 
@@ -91,9 +91,7 @@ class Resumption:
     def _inherited(self, pending: PendingDelivery, had: set[str]) -> str | None:
         alert, former = pending.alert, pending.receiver
         order = [name for name, settings in self._lines.items() if not settings.is_log]
-        heir = next_receiver(former, None, order, had)
-        if heir is None and had.isdisjoint(order):
-            heir = next((name for name in self._lines if name not in had), None)
+        heir = inheritor(former, had, order, self._lines)
         if heir is not None:
             _log.warning("alerts: receiver %s is configured no more; to %s instead: %s", former, heir, alert.title)
             guarded(self._ledger.reassign, [replace(alert, escalated_from=former)], heir, pending.deadline_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from monitor.alerts.alert import Alert
@@ -43,3 +43,11 @@ def next_receiver(of: str, wish: str | None, order: Sequence[str], had: Containe
     candidates = [wish] if wish is not None and wish in order else []
     candidates += [*order[begin:], *order[:begin]]
     return next((name for name in candidates if name != of and name not in had), None)
+
+
+def inheritor(former: str, had: Set[str], order: Sequence[str], receivers: Iterable[str]) -> str | None:
+    """Who gets what a receiver that is configured no more did not take: the next in `order`; where nobody of it `had` it, anybody."""
+    heir = next_receiver(former, None, order, had)
+    if heir is None and had.isdisjoint(order):
+        return next((name for name in receivers if name not in had), None)
+    return heir

@@ -77,6 +77,12 @@ class Tracks:
         """The scope is no more."""
         self._tracks.pop(scope, None)
 
+    def configure(self, config: PolicyConfig) -> None:
+        """Judge by other numbers from now on; what was noted stays."""
+        self._config = config
+        for track in self._tracks.values():
+            track.thresholds = config.of(track.scope)
+
     def is_live(self, track: Track, now_s: float) -> bool:
         """Whether its last reading is usable and still says something."""
         return track.usable and now_s - track.seen_s < self._config.data_hold_s

@@ -23,10 +23,10 @@ from connectors.events import Event, FeedState, Forwards, Source, SummarySnapsho
 from connectors.fields import WrongShape, integer, mapping
 from connectors.model import InstrumentKind, ListedPosition, SummaryAccount
 from kernels.warmup import warm_up, warm_up_portfolio
-from monitor.app import build_book
 from monitor.engine import Engine
 from monitor.freshness import GOOD
 from monitor.live.portfolios import LivePortfolios
+from monitor.margin.configured import build_book
 from monitor.margin.deribit import DeribitAccount
 from monitor.margin.pools import PoolSpec
 from monitor.margin.result import Failure, PoolResult

@@ -79,20 +79,39 @@ class LivePortfolios:
         self.accounts: dict[str, HeldAccount] = {}
         """What each account holds, as last read."""
         self._states: dict[str, object] = {}
-        self._members = {account for portfolio in settings.portfolios for account in portfolio.accounts}
+        self._members = _members(settings)
         self._waiting: set[tuple[str, str]] = set()
         self._new: set[str] = set()
         self._relisted: set[str] = set()
         self._synced_ns: int | None = None
         self._failed_ns = 0
-        self._build()
+        self._build(build_books(settings))
 
-    def _build(self) -> None:
+    def configure(self, settings: Settings, books: PortfolioBooks | None) -> None:
+        """Follow another configuration, and the accounts that the engine's book has now, in new books; None: the same portfolios.
+
+        What the venues told stays. The next evaluation tells the books everything.
+        """
+        self.settings = settings
+        if books is None:
+            return
+        self._members = _members(settings)
+        self.lacking = {account: failure for account, failure in self.lacking.items() if account in self._members}
+        configured = {portfolio.id for portfolio in settings.portfolios}
+        self.last_ratios = {name: ratio for name, ratio in self.last_ratios.items() if name in configured}
+        self.resolvers.configure(Rules.from_settings(settings))
+        self._synced_ns = None
+        try:
+            self._build(books)
+        except Exception as defect:  # the pools' watch goes on without it
+            self._fail(defect, self._now_ns)
+
+    def _build(self, books: PortfolioBooks) -> None:
         # empty books, into which everything has to be told
         for known in (self.held, self.accounts, self.written, self._states):
             known.clear()
         self._waiting = {key for key in self._engine.book.accounts if key[1] in self._members}
-        self.books = PortfolioBooks(self.settings.portfolios, self.settings.alerts.hysteresis)
+        self.books = books
         self._track()
         self.books.write(self.resolvers.everything())
 
@@ -149,7 +168,7 @@ class LivePortfolios:
         try:
             if self.defect is not None:
                 # what the evaluation that failed had taken may be in no book, or in half of them
-                self._build()
+                self._build(build_books(self.settings))
             crossed = self._evaluate(now_ns, now_ms)
         except Exception as defect:  # the pools' watch goes on without it
             self._fail(defect, now_ns)
@@ -317,3 +336,12 @@ class LivePortfolios:
     def figures(self) -> list[PortfolioFigures]:
         """Every portfolio, in the order of the configuration."""
         return [self.books.figures(portfolio.id, self.failures_of(portfolio.accounts)) for portfolio in self.settings.portfolios]
+
+
+def build_books(settings: Settings) -> PortfolioBooks:
+    """Empty books of the configured portfolios."""
+    return PortfolioBooks(settings.portfolios, settings.alerts.hysteresis)
+
+
+def _members(settings: Settings) -> set[str]:
+    return {account for portfolio in settings.portfolios for account in portfolio.accounts}

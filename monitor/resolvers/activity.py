@@ -70,7 +70,7 @@ class Activity:
     """Daily volatilities by coin and volumes by instrument, over the closes and volumes that any venue tells."""
 
     def __init__(self, rules: Rules, stablecoins: Stablecoins) -> None:
-        self._rules, self._stablecoins = rules, stablecoins
+        self.rules, self._stablecoins = rules, stablecoins
         self._instruments: dict[str, dict[str, Instrument]] = {}
         self._closes: dict[str, dict[str, DailyCloses]] = {}
         self._realised: dict[str, Realised] = {}
@@ -138,8 +138,8 @@ class Activity:
         """Daily volatility of a coin: realised, else configured."""
         known = self._realised.get(coin)
         if known is None:
-            if coin in self._rules.daily_volatility:
-                return Resolved(self._rules.daily_volatility[coin], Provenance.CONFIGURED, f"[market.daily_volatility] {coin}")
+            if coin in self.rules.daily_volatility:
+                return Resolved(self.rules.daily_volatility[coin], Provenance.CONFIGURED, f"[market.daily_volatility] {coin}")
             return missing(f"no venue tells daily closes of {coin} and [market] does not say")
         age_ms = self._now_ms - known.time_ms
         provenance = Provenance.LIVE if age_ms <= _FRESH_CLOSES_MS else Provenance.STALE
@@ -154,12 +154,12 @@ class Activity:
             return Resolved(1.0, Provenance.LIVE, "by definition", 0.0)
         own, benchmark = self.daily_volatility(coin), self.daily_volatility(BENCHMARK)
         is_measured = coin in self._realised and BENCHMARK in self._realised and benchmark.value > 0
-        if is_measured or (coin not in self._rules.beta and benchmark.value > 0 and own.value > 0):
+        if is_measured or (coin not in self.rules.beta and benchmark.value > 0 and own.value > 0):
             ratio = min(max(own.value / benchmark.value, LEAST_BETA), MOST_BETA)
             provenance = worst((own.provenance, benchmark.provenance))
             return Resolved(ratio, provenance, f"daily volatility over {BENCHMARK}'s", oldest((own.age_s, benchmark.age_s)))
-        if coin in self._rules.beta:
-            return Resolved(self._rules.beta[coin], Provenance.CONFIGURED, f"[market.beta] {coin}")
+        if coin in self.rules.beta:
+            return Resolved(self.rules.beta[coin], Provenance.CONFIGURED, f"[market.beta] {coin}")
         return missing(f"no daily volatility of {coin if own.provenance is Provenance.MISSING else BENCHMARK}")
 
     def _due(self, rate: Rate) -> list[str]:

@@ -42,8 +42,10 @@ class FeedHealth:
     def drop(self, event: FeedDropped) -> None:
         """Forget a market feed that is none any more."""
         if event.account is None:
-            self._states.pop((event.venue, event.feed), None)
-            self._interruptions.pop((event.venue, event.feed), None)
+            feed = (event.venue, event.feed)
+            self._states.pop(feed, None)
+            # it may come back over another connection, which knows nothing of what was told over this one
+            self._interruptions[feed] = self._interruptions.get(feed, 0) + 1
             self.revision += 1
 
     def apply_venue(self, event: VenueStatus) -> None:

@@ -80,6 +80,12 @@ class Resolvers:
         """Instruments whose marks and indices are used, held or not: connectors should be asked to tell them."""
         return self._references.ids
 
+    def configure(self, rules: Rules) -> None:
+        """Other rules from now on; what venues told stays. The next update tells what changes by it."""
+        self.rules = self._activity.rules = self._volatilities.rules = rules
+        self._stablecoins.configure(rules.fx)
+        self._refreshed_ns = None
+
     def track(self, coins: Iterable[str], assets: Iterable[str], options: Mapping[str, Instrument]) -> None:
         """Say of what figures are wanted, replacing what was said before.
 

@@ -25,10 +25,16 @@ class Stablecoins:
     """Prices of stablecoins. What a venue told, however old, counts before the configuration: it has seen a market."""
 
     def __init__(self, configured: Mapping[str, float], feeds: FeedHealth) -> None:
-        self._configured, self._feeds = configured, feeds
+        self._feeds = feeds
+        self._configured = configured
         self._told: dict[str, _Told] = {}
         self.revision = 0
         """Grows when some price changed."""
+
+    def configure(self, configured: Mapping[str, float]) -> None:
+        """Other figures for what no venue prices."""
+        self._configured = configured
+        self.revision += 1
 
     def apply(self, event: StablecoinPrices) -> None:
         """Take a venue's prices; what is not a positive number tells nothing."""

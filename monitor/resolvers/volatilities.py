@@ -62,7 +62,7 @@ class OptionVolatilities:
     def __init__(
         self, rules: Rules, feeds: FeedHealth, chains: Chains, activity: Activity, outcomes: Callable[[], tuple[OutcomeVolatility, ...]]
     ) -> None:
-        self._rules, self._feeds, self._chains, self._activity, self._outcomes = rules, feeds, chains, activity, outcomes
+        self.rules, self._feeds, self._chains, self._activity, self._outcomes = rules, feeds, chains, activity, outcomes
         self._options: dict[str, _Option] = {}
         self._indices: dict[str, _Index] = {}
         self._told: set[str] = set()
@@ -110,7 +110,7 @@ class OptionVolatilities:
         self._now_ns, self._now_ms = now_ns, now_ms
         changed: dict[str, float] = {}
         provenance_changed = False
-        states = _States(self._feeds, now_ns, self._rules.stale_limit_s)
+        states = _States(self._feeds, now_ns, self.rules.stale_limit_s)
         for name, option in self._options.items():
             chain = self._chains.of(name)
             provenance, is_overdue = states.of(chain)
@@ -145,7 +145,7 @@ class OptionVolatilities:
             option.value = changed[name] = value
 
     def _is_overdue(self, chain: Chain) -> bool:
-        return _overdue(chain, self._now_ns, self._rules.stale_limit_s)
+        return _overdue(chain, self._now_ns, self.rules.stale_limit_s)
 
     def _own(self, name: str, chain: Chain | None) -> Resolved | None:
         own = math.nan if chain is None else chain.volatilities.get(name, math.nan)
@@ -168,19 +168,19 @@ class OptionVolatilities:
         yield self._own(one.id, self._chains.of(one.id))
         yield self._chains.interpolated(one, self._now_ns, self._now_ms, live=False)
         yield self._premium(one.coin)
-        configured = self._rules.implied_volatility.get(one.coin)
+        configured = self.rules.implied_volatility.get(one.coin)
         if configured is not None:
             yield Resolved(configured, Provenance.CONFIGURED, f"[market.implied_volatility] {one.coin}")
         yield missing(f"no option, outcome, index or history of {one.coin} and [market.implied_volatility] does not say")
 
     def _of_outcome(self, one: Instrument) -> Resolved | None:
-        if one.expiry_ms - self._now_ms > self._rules.outcome_days * YEAR_MS / _DAYS_A_YEAR:
+        if one.expiry_ms - self._now_ms > self.rules.outcome_days * YEAR_MS / _DAYS_A_YEAR:
             return None
         usable = [
             found
             for found in self._outcomes()
             if found.market.coin == one.coin
-            and found.error <= self._rules.outcome_error
+            and found.error <= self.rules.outcome_error
             and found.volatility.provenance is Provenance.OUTCOME
         ]
         nearest = min(usable, key=lambda found: (abs(found.market.expiry_ms - one.expiry_ms), found.error), default=None)
@@ -195,7 +195,7 @@ class OptionVolatilities:
         if level is None or beta.provenance is Provenance.MISSING:
             return None
         scaled, history = beta.value * level.value, self._premium(one.coin)
-        weight = 1.0 if history is None else self._rules.volatility_weight
+        weight = 1.0 if history is None else self.rules.volatility_weight
         value = weight * scaled + (0.0 if history is None else (1.0 - weight) * history.value)
         parts = [level, beta] if history is None else [level, beta, history]
         provenance = worst((Provenance.PROXY, *(part.provenance for part in parts)))
@@ -206,7 +206,7 @@ class OptionVolatilities:
         daily = self._activity.daily_volatility(coin)
         if daily.provenance is Provenance.MISSING:
             return None
-        value = daily.value * math.sqrt(_DAYS_A_YEAR) * self._rules.volatility_premium
+        value = daily.value * math.sqrt(_DAYS_A_YEAR) * self.rules.volatility_premium
         return Resolved(value, worst((Provenance.PROXY, daily.provenance)), f"realised volatility of {coin} with a premium", daily.age_s)
 
     def _index(self, coin: str) -> Resolved | None:

@@ -42,8 +42,12 @@ class AdlMemory:
         if now:
             self._legs[account] = {**self._legs.get(account, {}), **now}
             return list(self._legs[account])
-        self._legs.pop(account, None)
+        self.forget(account)
         return []
+
+    def forget(self, account: tuple[str, str]) -> None:
+        """The account is watched no more, or anew."""
+        self._legs.pop(account, None)
 
 
 def account_conditions(
@@ -140,6 +144,10 @@ class ModeChanges:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], frozenset[str]] = {}
+
+    def forget(self, account: tuple[str, str]) -> None:
+        """The account is watched no more, or anew."""
+        self._last.pop(account, None)
 
     def occurrences(self, views: Sequence[AccountView]) -> list[Occurrence]:
         """Accounts whose venue margins them in another mode than before; the first time says nothing."""

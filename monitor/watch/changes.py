@@ -53,7 +53,7 @@ class ChangeWatch:
     """`note_*` before an event is applied; `finish` after the next evaluation. `usd` is about what an asset is worth, NaN unknown."""
 
     def __init__(self, limits: WatchLimits, book: Book, engine: Engine, usd: Callable[[str], float]) -> None:
-        self._limits = limits
+        self.limits = limits
         self._book = book
         self._engine = engine
         self._usd = usd
@@ -79,6 +79,10 @@ class ChangeWatch:
         for key in self._book.accounts:
             if key[0] == event.venue:
                 self._add(key, ltv_changes(event, self._specs(key), self._book.market))
+
+    def forget(self, account: Account) -> None:
+        """The account is watched no more, or anew."""
+        self._pending.pop(account, None)
 
     def finish(self) -> list[Occurrence]:
         """What was noted, with the figures of now."""
@@ -123,7 +127,7 @@ class ChangeWatch:
     def _transfer(self, key: Account, noted: _Pending) -> Occurrence | None:
         sums = self._sums(key, noted)
         equity = math.fsum(worth for one in noted.before.values() if math.isfinite(worth := one.equity * self._price(one.asset)))
-        least = self._limits.transfer_share * max(equity, 0.0)
+        least = self.limits.transfer_share * max(equity, 0.0)
         # only what is worth something: dust that somebody sent is no news to an empty account either
         large = [(usd, words) for usd, words in sums if abs(usd) >= max(least, 1.0)]
         if not large:

@@ -36,8 +36,8 @@ class FeedWatch:
     """Since when each feed is bad. A bad feed that is told with others, or not long enough yet, is frozen: it must not seem to be well."""
 
     def __init__(self, limits: WatchLimits, venues: Iterable[str]) -> None:
-        self._limits = limits
-        self._venues = tuple(dict.fromkeys(venues))
+        self.limits = limits
+        self.venues = tuple(dict.fromkeys(venues))
         self._bad_ns: dict[FeedKey, int] = {}
         self._silent_ns: int | None = None
         self._starting: Collection[tuple[str, str]] = ()
@@ -77,7 +77,7 @@ class FeedWatch:
         return (key[0], key[2]) in self._starting
 
     def _is_lasting(self, key: FeedKey, now_ns: int) -> bool:
-        return not self._is_starting(key) and now_ns - self._bad_ns[key] >= self._limits.feed_hold_s * SECOND_NS
+        return not self._is_starting(key) and now_ns - self._bad_ns[key] >= self.limits.feed_hold_s * SECOND_NS
 
     def _network(
         self, freshness: Freshness, by_venue: dict[str, list[FeedState]], maintained: Collection[str], now_ns: int
@@ -85,14 +85,14 @@ class FeedWatch:
         # also of a venue without accounts that is listened to for its volatilities: whoever is heard shows that there is a network
         fast = {venue: _fast(states) for venue, states in by_venue.items()}
         is_silent = all(state.status in SILENT for states in fast.values() for state in states)
-        if not is_silent or not all(fast.get(venue) for venue in self._venues):
+        if not is_silent or not all(fast.get(venue) for venue in self.venues):
             self._silent_ns = None
             return None
         self._silent_ns = silent_ns = now_ns if self._silent_ns is None else self._silent_ns
         venues = [venue for venue, states in fast.items() if states and venue not in maintained]
         if not venues:
             return Condition(MONITOR, Rule.NETWORK, Level.CRITICAL, frozen=True)
-        hold_s = self._limits.network_hold_s * (SINGLE if len(venues) == 1 else 1.0)
+        hold_s = self.limits.network_hold_s * (SINGLE if len(venues) == 1 else 1.0)
         sign_ns = _last_sign_ns(freshness)
         if sign_ns is not None and sign_ns > silent_ns and now_ns - sign_ns < hold_s * SECOND_NS:
             return None

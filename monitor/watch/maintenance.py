@@ -21,7 +21,7 @@ class MaintenanceWatch:
     """Since when each venue says it of itself."""
 
     def __init__(self, windows: Iterable[MaintenanceWindow], book: Book) -> None:
-        self._windows = tuple(windows)
+        self.windows = tuple(windows)
         self._book = book
         self._since_ns: dict[str, int] = {}
 
@@ -30,7 +30,7 @@ class MaintenanceWatch:
         said = {venue: why for venue, status in self._book.venue_status.items() if (why := _said(status, self._book))}
         self._since_ns = {venue: self._since_ns.get(venue, self._book.venue_status[venue].received_ns) for venue in said}
         found = {venue: why for venue, why in said.items() if now_ns - self._since_ns[venue] <= TOLD_NS}
-        found.update({window.venue: window.reason for window in self._windows if window.is_on(now_ms)})
+        found.update({window.venue: window.reason for window in self.windows if window.is_on(now_ms)})
         return found
 
 

@@ -60,7 +60,7 @@ class DepegWatch:
     """Stablecoins that accounts hold or settle in, off 1 USD."""
 
     def __init__(self, limits: WatchLimits, prices: FxPrices) -> None:
-        self._limits = limits
+        self.limits = limits
         self._prices = prices
         self._off, self._far = Gate(), Gate()
         self._words: dict[str, str] = {}
@@ -84,8 +84,8 @@ class DepegWatch:
             return _Peg(Level.OK, True, "")
         if price.provenance.is_live:
             distance = abs(price.value - 1.0)
-            self._off.reached(asset, distance, self._limits.depeg_warning)
-            self._far.reached(asset, distance, self._limits.depeg_critical)
+            self._off.reached(asset, distance, self.limits.depeg_warning)
+            self._far.reached(asset, distance, self.limits.depeg_critical)
             self._words[asset] = f"{asset} is at {price.value:.4f} USD ({(price.value - 1.0) * 100:+.1f}%, {price.source})"
         level = Level.CRITICAL if self._far.holds(asset) else Level.WARNING if self._off.holds(asset) else Level.OK
         return _Peg(level, price.provenance.is_live, self._words.get(asset, ""))
@@ -120,13 +120,17 @@ class ClockWatch:
     """Venues' clocks against ours. `note` every `VenueStatus`."""
 
     def __init__(self, limits: WatchLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._told: dict[str, deque[VenueStatus]] = {}
         self._off = Gate()
 
     def note(self, event: VenueStatus, now_ns: int) -> None:
         """A venue told its time."""
         self._told.setdefault(event.venue, deque(maxlen=READINGS)).append(event)
+
+    def forget(self, venue: str) -> None:
+        """The venue is told of no more, or by another machine."""
+        self._told.pop(venue, None)
 
     def offsets(self, now_ns: int, now_ms: int) -> dict[str, float]:
         """Each venue's clock less ours, seconds, of those told lately; up to the way of an answer too small."""
@@ -153,14 +157,14 @@ class ClockWatch:
         return len(told) >= READINGS or any(later - earlier <= AGREE_MS for earlier, later in pairwise(told))
 
     def _is_off(self, venue: str, offset: float) -> bool:
-        return self._off.reached(venue, offset if offset > 0 else max(0.0, -offset - LATENCY_S), self._limits.clock_offset_s)
+        return self._off.reached(venue, offset if offset > 0 else max(0.0, -offset - LATENCY_S), self.limits.clock_offset_s)
 
     def _whose(self, venue: str, offsets: dict[str, float], off: dict[str, float]) -> str:
         others = [other for other in offsets if other != venue]
         if not others:
             return "no other venue tells which of the two is wrong: set this machine's clock by NTP"
         alike = [
-            other for other in others if other in off and abs(offsets[other] - offsets[venue]) <= self._limits.clock_offset_s + LATENCY_S
+            other for other in others if other in off and abs(offsets[other] - offsets[venue]) <= self.limits.clock_offset_s + LATENCY_S
         ]
         if len(alike) == len(others):
             return f"{', '.join(alike)} says the same: it is this machine's clock, set it by NTP"

@@ -36,7 +36,7 @@ class PoolWatch:
     """The rules with their memory, which is bounded: a ratio a second for a minute of each pool."""
 
     def __init__(self, limits: WatchLimits, book: Book) -> None:
-        self._limits = limits
+        self.limits = limits
         self._book = book
         self._near, self._rising = Gate(), Gate()
         self._high: set[Scope] = set()
@@ -50,6 +50,11 @@ class PoolWatch:
         """What is so of the pools now."""
         self._forget({result.scope for result in results})
         return list(chain.from_iterable(self._of(result, now_ns) for result in results))
+
+    def forget(self, account: tuple[str, str]) -> None:
+        """The account (venue, id) is watched no more, or anew: its figures of before are another one's."""
+        known = {*self._measured_ns, *self._lows, *self._high, *(scope for scope, _ in self._kept)}
+        self._forget({scope for scope in known if scope[:2] != account})
 
     def _of(self, result: PoolResult, now_ns: int) -> Iterator[Condition]:
         usable = is_usable(result)
@@ -77,7 +82,7 @@ class PoolWatch:
         return None
 
     def _distance(self, result: PoolResult, usable: bool, now_ns: int) -> Condition | None:
-        scope, limit = result.scope, self._limits.distance
+        scope, limit = result.scope, self.limits.distance
         if limit <= 0:
             return None
         if not usable:
@@ -97,11 +102,11 @@ class PoolWatch:
     def _is_near(self, result: PoolResult, move: float) -> Condition:
         coin = symbol(result.worst_instrument or "the worst position")
         at = "" if result.worst_liquidation_price is None else f" (at {result.worst_liquidation_price:.6g})"
-        detail = f"liquidates when {coin} moves {move * 100:+.2f}%{at}; limit {percent(self._limits.distance)}"
+        detail = f"liquidates when {coin} moves {move * 100:+.2f}%{at}; limit {percent(self.limits.distance)}"
         return Condition(result.alert_scope, Rule.DISTANCE, detail=detail)
 
     def _unreconciled(self, result: PoolResult, usable: bool) -> Condition | None:
-        hold_s = self._limits.unreconciled_hold_s
+        hold_s = self.limits.unreconciled_hold_s
         if not usable or result.reconciled is None:
             return Condition(result.alert_scope, Rule.UNRECONCILED, hold_s=hold_s, frozen=True)
         if result.reconciled:
@@ -112,7 +117,7 @@ class PoolWatch:
         return Condition(result.alert_scope, Rule.UNRECONCILED, detail=detail + remedy, hold_s=hold_s)
 
     def _rise(self, result: PoolResult, usable: bool, now_ns: int) -> Condition | None:
-        limit = self._limits.rise_per_minute
+        limit = self.limits.rise_per_minute
         if limit <= 0:
             return None
         ratio = number(result)
@@ -124,9 +129,9 @@ class PoolWatch:
         return self._keep(result.scope, Rule.RISING, now, now_ns)
 
     def _is_high(self, scope: Scope, ratio: float) -> bool:
-        if ratio >= self._limits.rise_from:
+        if ratio >= self.limits.rise_from:
             self._high.add(scope)
-        elif ratio < self._limits.rise_from - RISE_GAP:
+        elif ratio < self.limits.rise_from - RISE_GAP:
             self._high.discard(scope)
         return scope in self._high
 

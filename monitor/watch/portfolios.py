@@ -63,16 +63,16 @@ class NetDeltaWatch:
     """Portfolios with limits, and which coins are beyond theirs."""
 
     def __init__(self, limits: WatchLimits, portfolios: Portfolios) -> None:
-        self._limits = limits.net_delta_limits_usd
+        self.limits = limits
         self._portfolios = portfolios
         self._beyond = Gate()
 
     def conditions(self) -> Iterator[Condition]:
         """One for each portfolio beyond a limit, or without a value."""
-        if not self._limits:
+        if not self.limits.net_delta_limits_usd:
             return
         for figures in self._portfolios.figures():
-            limits = self._limits.get(figures.portfolio)
+            limits = self.limits.net_delta_limits_usd.get(figures.portfolio)
             if not limits:
                 continue
             scope = AlertScope.portfolio(figures.portfolio)

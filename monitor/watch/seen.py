@@ -27,6 +27,7 @@ MISSED_MS = 900_000
 """What happened so long before the start, while nobody watched, is still told."""
 
 MISSED = "while the monitor was not running"
+LATE = "before the account was read anew"
 
 _NAMED = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)? ([\w@][\w:./-]*)")
 """What stands behind a quantity in a venue's notice: `-4 BTC`, `0.5 BTCUSDT`, `384,028.00 notional`."""
@@ -50,8 +51,21 @@ class SeenWatch:
 
     def __init__(self) -> None:
         self.started_ms: int | None = None
+        self._since_ms: dict[str, int] = {}
+        self._latest_ms: dict[str, int] = {}
         self.told_until_ms: dict[str, int] = {}
         self._last_ns: dict[tuple[str, str], dict[_Part, int]] = {}
+
+    def renew(self, venue: str, account: str, now_ms: int) -> None:
+        """The account is read from now (Unix ms) on, or anew: its venue may tell again what it told before."""
+        self._since_ms[account] = now_ms
+        self.told_until_ms[account] = max(self.told_until_ms.get(account, 0), self._latest_ms.get(account, 0))
+
+    def forget(self, venue: str, account: str) -> None:
+        """The account is watched no more."""
+        self._last_ns.pop((venue, account), None)
+        for known in (self.told_until_ms, self._since_ms, self._latest_ms):
+            known.pop(account, None)
 
     @staticmethod
     def kind_of(event: Fill) -> LiquidationKind | None:
@@ -60,9 +74,9 @@ class SeenWatch:
 
     def liquidation(self, event: Liquidation) -> Occurrence | None:
         """The venue tells it itself; None for history."""
-        # 0: the venue told no time
-        if self.started_ms is not None and 0 < event.time_ms < self.started_ms and self._is_history(event):
+        if self._is_before(event) and self._is_history(event):
             return None
+        self._note_time(event)
         names = [name for told in _NAMED.findall(event.detail) if (name := told.rstrip(".:,")) != _NOTHING]
         parts = [_Part(event.kind, name, event.kind is LiquidationKind.LIQUIDATION) for name in names or [""]]
         known = [self._is_known(event.venue, event.account, part, event.received_ns) for part in parts]
@@ -73,6 +87,7 @@ class SeenWatch:
         kind = self.kind_of(event)
         if kind is None or (event.snapshot and self._is_history(event)):
             return None
+        self._note_time(event)
         name = plain(event.instrument) if event.instrument else f"{event.base}/{event.quote}"
         quiet = self._is_known(event.venue, event.account, _Part(kind, name), event.received_ns)
         did = "sold" if event.quantity < 0 else "bought"
@@ -84,12 +99,26 @@ class SeenWatch:
         return Occurrence(AlertScope.of_account(event.venue, event.account), Rule.MARGIN_CALL, Level.WARNING, masked(event.detail))
 
     def _missed(self, event: Fill | Liquidation) -> str:
-        return f", {MISSED}" if self.started_ms is not None and 0 < event.time_ms < self.started_ms else ""
+        if not self._is_before(event):
+            return ""
+        return f", {LATE if event.account in self._since_ms else MISSED}"
+
+    def _note_time(self, event: Fill | Liquidation) -> None:
+        self._latest_ms[event.account] = max(event.time_ms, self._latest_ms.get(event.account, 0))
+
+    def _since(self, account: str) -> int | None:
+        return None if self.started_ms is None else self._since_ms.get(account, self.started_ms)
+
+    def _is_before(self, event: Fill | Liquidation) -> bool:
+        # a venue that told no time told 0
+        since_ms = self._since(event.account)
+        return since_ms is not None and 0 < event.time_ms < since_ms
 
     def _is_history(self, event: Fill | Liquidation) -> bool:
-        if self.started_ms is None:
+        since_ms = self._since(event.account)
+        if since_ms is None:
             return True
-        return event.time_ms < self.started_ms - MISSED_MS or event.time_ms <= self.told_until_ms.get(event.account, 0)
+        return event.time_ms < since_ms - MISSED_MS or event.time_ms <= self.told_until_ms.get(event.account, 0)
 
     def _is_known(self, venue: str, account: str, part: _Part, now_ns: int) -> bool:
         told = self._last_ns.setdefault((venue, account), {})

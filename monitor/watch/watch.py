@@ -45,8 +45,7 @@ class Watch:
         self.limits = WatchLimits.from_settings(settings)
         self._book = book
         self._engine = engine
-        venues = list(dict.fromkeys(account.venue for account in settings.accounts))
-        self._venues = venues
+        self._venues = venues = _venues(settings)
         self._pools = PoolWatch(self.limits, book)
         self._modes = ModeChanges()
         self._depegs = DepegWatch(self.limits, portfolios)
@@ -71,6 +70,32 @@ class Watch:
             BorrowReserves: lambda event, now_ns: self._changes.note_reserves(event),
             VenueStatus: self._clocks.note,
         }
+
+    def configure(self, settings: Settings) -> None:
+        """Compare with other limits from now on; what was seen so far stays."""
+        self.limits = limits = WatchLimits.from_settings(settings)
+        self._venues = self._feeds.venues = _venues(settings)
+        self._maintained.windows = limits.windows
+        for part in (self._pools, self._depegs, self._clocks, self._feeds, self._deltas, self._changes):
+            part.limits = limits
+
+    def renew(self, account: tuple[str, str], now_ms: int) -> None:
+        """An account (venue, id) is watched from now on (Unix ms), or is another one, or is read over another connection."""
+        self._forget_state(account)
+        self._seen.renew(*account, now_ms)
+
+    def forget(self, account: tuple[str, str]) -> None:
+        """An account is watched no more."""
+        self._forget_state(account)
+        self._seen.forget(*account)
+
+    def forget_venue(self, venue: str) -> None:
+        """A venue is watched no more, or over another connection."""
+        self._clocks.forget(venue)
+
+    def _forget_state(self, account: tuple[str, str]) -> None:
+        for part in (self._pools, self._modes, self._queues, self._changes):
+            part.forget(account)
 
     @property
     def told_until_ms(self) -> dict[str, int]:
@@ -133,6 +158,10 @@ class Watch:
     def _happened(self, seen: Occurrence | None) -> None:
         if seen is not None:
             self._occurrences.append(seen)
+
+
+def _venues(settings: Settings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(account.venue for account in settings.accounts))
 
 
 def _size_usd(portfolios: LivePortfolios, asset: str) -> float:

@@ -7,8 +7,7 @@
 
 A new silence is answered with `fits`: how many alerts that fire now its key fits, whatever their level.
 
-The only things that anybody can change through the API are silences, so only these look at who asks: a page of another origin in a
-browser beside the monitor must not be able to silence its pager.
+Whoever changes silences is looked at: a page of another origin in a browser beside the monitor must not be able to silence its pager.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -27,6 +25,7 @@ from monitor.alerts.documents import VERSION, alert_document, entry_document, si
 from monitor.alerts.silences import SilenceError, fits
 from monitor.app import Application
 from monitor.margin.result import Level
+from monitor.web.origin import is_foreign
 
 _log = logging.getLogger("marginwatch.alarm")
 
@@ -120,17 +119,8 @@ class AlertEndpoints:
         return [silence_document(silence) for silence in self._app.alarm.silences.active(self._app.clock.time_ms())]
 
     def _refuse_foreign(self, request: web.Request) -> None:
-        origin = request.headers.get("Origin")
-        ours = {request.host, _host(self._app.settings.link)} - {""}
-        if origin is not None and _host(origin) not in ours:
+        if is_foreign(request, self._app.settings.link):
             raise _Refused("", "a page of another origin may not change silences; use the page of the monitor, or its command line", 403)
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return ""
 
 
 def _told(handler: _Handler) -> _Handler:

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
-from prometheus_client import exposition
 
 from monitor import status
 from monitor.app import Application
 from monitor.live.calendar import Calendar
 from monitor.live.report import frozen
-from monitor.metrics import Collector
+from monitor.metrics.collector import Collector
 from monitor.web.alerts import ALERTS, SILENCES, AlertEndpoints
+from monitor.web.reload import RELOAD, ReloadEndpoint
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,16 +39,18 @@ ENDPOINTS = (
 
 
 class ApiServer:
-    """Serves one application. `port` is the bound port after `start`."""
+    """Serves one application. `port` is the bound port after `start`; `token` may be replaced, `reload` is what POST /-/reload does."""
 
-    def __init__(self, app: Application, host: str, port: int, token: str | None = None) -> None:
+    def __init__(
+        self, app: Application, host: str, port: int, token: str | None = None, reload: Callable[[], Awaitable[list[str]]] | None = None
+    ) -> None:
         self._app = app
         self._host = host
-        self._token = token
+        self.token = token
         self.port = port
         self._collector = Collector(app)
         self._alerts = AlertEndpoints(app)
-        self._rendering = asyncio.Lock()
+        self._reload = ReloadEndpoint(app, reload)
         self._computing = asyncio.Lock()
         """Reports take a moment in a thread: one at a time, however many ask."""
         self._runner: web.AppRunner | None = None
@@ -71,6 +73,7 @@ class ApiServer:
         application.router.add_get("/api/v1/portfolios", self._portfolios)
         application.router.add_get("/api/v1/calendar", self._calendar)
         self._alerts.add_to(application.router)
+        self._reload.add_to(application.router)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
@@ -85,13 +88,13 @@ class ApiServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._token is not None and request.path != "/-/healthy":
+        if self.token is not None and request.path != "/-/healthy":
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             # headers may hold any byte, which aiohttp keeps as surrogates
-            if not hmac.compare_digest(given.encode(errors="surrogateescape"), self._token.encode()):
+            if not hmac.compare_digest(given.encode(errors="surrogateescape"), self.token.encode()):
                 told = {"error": "a token is needed: send it as Authorization: Bearer TOKEN"}
                 return web.json_response(told, status=401, headers={"WWW-Authenticate": "Bearer"})
-        if self._token is None and urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:
+        if self.token is None and urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:
             # a page in a local browser could reach us by a name of its own that resolves to this machine
             told = {"error": "without a token only loopback names are answered: ask for 127.0.0.1 or localhost, or configure a token"}
             return web.json_response(told, status=403)
@@ -106,7 +109,7 @@ class ApiServer:
         return response
 
     async def _index(self, request: web.Request) -> web.Response:
-        return web.Response(text="marginwatch\n\n" + "\n".join(ENDPOINTS) + "\n")
+        return web.Response(text="marginwatch\n\n" + "\n".join(ENDPOINTS) + f"\nPOST {RELOAD}\n")
 
     async def _healthy(self, request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
@@ -118,19 +121,16 @@ class ApiServer:
         return web.Response(text="ready\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        encoder, content_type = exposition.choose_encoder(request.headers.get("Accept", ""))
-        async with self._rendering:
-            self._collector.snapshot()
-            body = await asyncio.to_thread(encoder, self._collector.registry)
+        body, content_type = await self._collector.render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _portfolios(self, request: web.Request) -> web.Response:
         live = self._app.portfolios
         name = request.query.get("portfolio")
-        if name is not None and name not in {portfolio.id for portfolio in live.settings.portfolios}:
-            known = ", ".join(portfolio.id for portfolio in live.settings.portfolios)
-            return web.json_response({"error": f"no portfolio has this id; configured are {known}"}, status=404)
         async with self._computing:
+            if name is not None and name not in {portfolio.id for portfolio in live.settings.portfolios}:
+                known = ", ".join(portfolio.id for portfolio in live.settings.portfolios)
+                return web.json_response({"error": f"no portfolio has this id; configured are {known}"}, status=404)
             told = frozen(live, self._app.engine, name)
             document = await asyncio.to_thread(told.report)
         if "snapshot" in request.query:

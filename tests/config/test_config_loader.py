@@ -180,8 +180,8 @@ type = "log"
         ("monitr = 1\n" + ACCOUNT, 'monitr: unknown key; did you mean "monitor"?'),
         (
             "zzz = 1\n" + ACCOUNT,
-            "zzz: unknown key; known: accounts, alerts, defaults, fx, heartbeat, maintenance, market, metrics, monitor, portfolio, portfolios, "
-            "receivers, venues",
+            "zzz: unknown key; known: accounts, alerts, defaults, fx, heartbeat, maintenance, market, metrics, monitor, portfolio, "
+            "portfolios, receivers, venues",
         ),
         (ACCOUNT + "levels = { warn = 0.8 }", 'accounts[0].levels.warn: unknown key; did you mean "warning"?'),
         ("[venues.hyperliquid.stale_after_s]\ncontext = 3\n" + ACCOUNT, 'unknown key; did you mean "contexts"?'),

@@ -39,7 +39,7 @@ async def test_the_demo_tells_its_story_and_ends_well(launcher: Launcher, tmp_pa
         assert ours["margin_ratio"] == pytest.approx(theirs["margin_ratio"], rel=1e-9)
     assert {unit["coin"] for unit in live["portfolios"][0]["units"]} == {"BTC", "ETH"}
     await demo.says("LIQUIDATION", 25.0)
-    desk, pair = json.loads((await fetch(f"{base}/api/v1/status"))[1])["portfolios"]
+    desk, pair, _ = json.loads((await fetch(f"{base}/api/v1/status"))[1])["portfolios"]
     assert desk["status"] == "ok", desk["failures"]
     assert pair["status"] == "ok", pair["failures"]
     assert pair["margin_ratio"] < 0.2

@@ -21,7 +21,7 @@ from monitor.alerts.dispatcher import LineSettings
 from monitor.alerts.message import Delivery, Message
 from monitor.app import Application
 from monitor.margin.result import PoolResult
-from monitor.metrics import Collector
+from monitor.metrics.collector import Collector
 from monitor.status import funding_of
 from monitor.terminal import pool_table
 from monitor.venues import Transports, connector_factory
@@ -146,7 +146,8 @@ class LoopbackMonitor:
         return status.status(self.app)
 
     def metrics(self) -> str:
-        self.collector.snapshot()
+        for _ in self.collector.turns():
+            pass
         return generate_latest(self.collector.registry).decode()
 
     def terminal(self) -> str:

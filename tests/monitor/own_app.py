@@ -34,6 +34,7 @@ class QuietConnector:
         self.ratios: list[dict[str, float]] = []
         self.failure: Exception | None = None
         self.stopped = asyncio.Event()
+        self.sink: Callable[[list[Event]], None] = lambda events: None
 
     async def run(self) -> None:
         await self.stopped.wait()
@@ -42,6 +43,9 @@ class QuietConnector:
 
     async def stop(self) -> None:
         self.stopped.set()
+
+    def set_accounts(self, accounts: Iterable[Any]) -> None:
+        self.accounts = list(accounts)
 
     def refresh(self, account: str) -> None:
         self.refreshed.append(account)

@@ -178,7 +178,7 @@ def test_a_run_is_told_where_to_record(
 ) -> None:
     asked: list[tuple[Path | None, float]] = []
 
-    def run_monitor(settings: Settings, *, terminal: bool, record: Path | None, record_limit_gb: float) -> int:
+    def run_monitor(settings: Settings, path: Path, *, terminal: bool, record: Path | None, record_limit_gb: float) -> int:
         asked.append((record, record_limit_gb))
         return 0
 

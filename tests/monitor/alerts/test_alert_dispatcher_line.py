@@ -128,7 +128,7 @@ async def test_a_text_that_fails_is_replaced_by_the_titles(rig: MakeRig, monkeyp
     def fails(alerts: object) -> None:
         raise ValueError("no such figure")
 
-    monkeypatch.setattr("monitor.alerts.line.group", fails)
+    monkeypatch.setattr("monitor.alerts.post.group", fails)
     ops = Pager()
     made = await rig(ops)
     await made.tell(alert("a", level=Level.WARNING), alert("b"))

@@ -92,7 +92,7 @@ class World:
         for row in self.dispatcher.statistics():
             self.failed += row.failed
             self.delivered += row.delivered
-        await cancel_all(*self.dispatcher._tasks)
+        await cancel_all(*self.dispatcher._tasks.values())
 
     def next_alert(self, name: str) -> Alert:
         now = self.open.get(name)

@@ -24,13 +24,13 @@ from connectors.events import (
     WalletSnapshot,
 )
 from connectors.model import Balance, ListedPosition, MarginTier, Order, OutcomeMarket, SummaryAccount
-from monitor.app import build_book
 from monitor.engine import Engine
 from monitor.live.books import PortfolioFigures
 from monitor.live.export import snapshot_document
 from monitor.live.inputs import portfolio_inputs
 from monitor.live.portfolios import LivePortfolios
 from monitor.live.report import frozen
+from monitor.margin.configured import build_book
 from monitor.snapshot import parse_snapshot
 from tests.monitor import own_desk
 from tests.monitor.live.test_live_portfolios import MARK, NOW_MS, SECOND, SIZE, Pair

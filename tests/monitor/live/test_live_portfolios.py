@@ -27,7 +27,6 @@ from connectors.events import (
     WalletSnapshot,
 )
 from connectors.model import Balance, FuturesAccount, OutcomeMarket
-from monitor.app import build_book
 from monitor.book import Book
 from monitor.engine import Engine
 from monitor.live.export import snapshot_document
@@ -35,6 +34,7 @@ from monitor.live.inputs import portfolio_inputs
 from monitor.live.portfolios import LivePortfolios
 from monitor.live.table import portfolio_line, portfolio_panel
 from monitor.live.view import PortfolioView, portfolio_view
+from monitor.margin.configured import build_book
 from monitor.margin.portfolio import portfolio_result
 from monitor.report.document import margin_report
 from monitor.snapshot import parse_snapshot

@@ -93,11 +93,11 @@ async def test_the_api_serves_report_and_calendar() -> None:
                     told = await answer.json()
                 async with session.get(f"{server.url}/api/v1/portfolios?portfolio=nobody") as answer:
                     assert answer.status == 404
-                    assert "configured are desk, pair" in (await answer.json())["error"]
+                    assert "configured are desk, pair, iris-alone" in (await answer.json())["error"]
                 async with session.get(f"{server.url}/api/v1/calendar") as answer:
                     assert {entry["kind"] for entry in (await answer.json())["entries"]} >= {"funding", "expiry"}
         finally:
             await server.stop()
-        assert [one["id"] for one in told["report"]["portfolios"]] == ["desk", "pair"]
-        assert told["report"]["sets"] == [["desk", "pair"]]
+        assert [one["id"] for one in told["report"]["portfolios"]] == ["desk", "pair", "iris-alone"]
+        assert told["report"]["sets"] == [["desk", "pair", "iris-alone"]]
         assert {account["id"] for account in told["snapshot"]["accounts"]} == {"iris", "umbra", "noctua"}

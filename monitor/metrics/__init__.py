@@ -1,0 +1,1 @@
+"""What Prometheus reads: `docs/metrics.md` names it, `collector` puts it together."""

@@ -1,0 +1,132 @@
+"""Reads the configuration of a running monitor again: all of it is taken, or nothing and the one before goes on.
+
+reloader = Reloader(app, load, makers)
+reloader.ask()                what SIGHUP does
+await reloader.reload()       what POST /-/reload does: what changed, or ReloadError
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from config.errors import ConfigError
+from config.settings import Settings
+from monitor.app import Application
+from monitor.reloading.difference import differences, fixed
+from monitor.reloading.prepared import Makers, Prepared, prepare
+
+_log = logging.getLogger("marginwatch.reload")
+
+RECORDED = "a flight recording runs, and a replay could not follow the change: restart the monitor to change its configuration"
+STOPPING = "the monitor is stopping"
+
+
+class ReloadError(Exception):
+    """The configuration was not taken, the one before goes on. The text says why, without secrets."""
+
+
+class Reloader:
+    """One reload after the other. `load` reads the configuration, in a thread; each of `adopted` is told of one that was taken."""
+
+    def __init__(self, app: Application, load: Callable[[], Settings], makers: Makers) -> None:
+        self.adopted: list[Callable[[Settings], None]] = []
+        self._app = app
+        self._load = load
+        self._makers = makers
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[list[str]]] = set()
+        self._is_closed = False
+
+    def ask(self) -> None:
+        """Reload as soon as the monitor runs; what becomes of it is in the log and in the metrics."""
+        if not self._is_closed:
+            self._begin()
+
+    async def reload(self) -> list[str]:
+        """Reload as soon as the monitor runs. What changed, a line a thing; empty for nothing. Raises ReloadError."""
+        if self._is_closed:
+            raise ReloadError(STOPPING)
+        task = self._begin()
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise ReloadError(STOPPING)
+        return task.result()
+
+    async def close(self) -> None:
+        """Take no configuration any more."""
+        self._is_closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self) -> asyncio.Task[list[str]]:
+        task = asyncio.create_task(self._in_turn())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[list[str]]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # what went wrong was logged where it did, whether somebody waits for it or not
+            task.exception()
+
+    async def _in_turn(self) -> list[str]:
+        async with self._turn:
+            await self._app.running.wait()
+            try:
+                return await self._reload()
+            except ReloadError as refused:
+                self._failed(str(refused))
+                raise
+            except Exception as defect:  # nobody knows what runs by which configuration now: the program must end
+                self._app.alarm.fail(defect)
+                self._failed(f"a defect of this program ({type(defect).__name__})")
+                raise ReloadError("a defect of this program: it ends, start it again") from defect
+
+    def _failed(self, why: str) -> None:
+        self._app.configuration = replace(self._app.configuration, successful=False)
+        _log.error("the configuration is not taken, the one before goes on: %s", why)
+
+    async def _reload(self) -> list[str]:
+        app = self._app
+        if app.recording is not None:
+            raise ReloadError(RECORDED)
+        settings = await self._loaded()
+        if keys := fixed(app.settings, settings):
+            raise ReloadError("; ".join(f"{key}: restart the monitor to change it" for key in keys))
+        changed = differences(app.settings, settings)
+        if not changed:
+            app.configuration = replace(app.configuration, successful=True, loaded_ms=app.clock.time_ms())
+            _log.info("the configuration was read again: nothing changed")
+            return []
+        prepared = self._prepared(settings)
+        try:
+            prepared.tell_connectors(app)
+        except ValueError:
+            raise ReloadError("a venue's connector refuses its accounts") from None
+        prepared.swap(app)
+        for adopted in self.adopted:
+            adopted(settings)
+        _log.warning("the configuration was read again: %s", "; ".join(changed))
+        for warning in settings.warnings:
+            _log.warning("%s", warning)
+        return changed
+
+    async def _loaded(self) -> Settings:
+        try:
+            return await asyncio.to_thread(self._load)
+        except ConfigError as error:
+            raise ReloadError(str(error)) from None
+        except Exception as defect:  # its text may hold anything
+            raise ReloadError(f"it cannot be read ({type(defect).__name__})") from None
+
+    def _prepared(self, settings: Settings) -> Prepared:
+        try:
+            return prepare(self._app, settings, self._makers)
+        except Exception as defect:  # its text may hold anything
+            raise ReloadError(f"it cannot be prepared ({type(defect).__name__})") from None
