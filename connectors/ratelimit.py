@@ -302,5 +302,19 @@ class Budget:
                 self._waited_ns += waited_ns
 
 
+class Budgets:
+    """The budgets of one address. Who asks for the same again goes on with what was spent: the venue counts addresses, not connectors."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, BudgetLimits, float, Clock], Budget] = {}
+
+    def of(self, venue: str, limits: BudgetLimits, share: float, clock: Clock) -> Budget:
+        """The one budget of these limits, share and clock. Raises what `Budget` raises."""
+        key = venue, limits, share, clock
+        if key not in self._known:
+            self._known[key] = Budget(venue, limits, share, clock)
+        return self._known[key]
+
+
 def _ours(limit: int | None, share: float, least: int) -> int:
     return UNLIMITED if limit is None else max(least, math.floor(limit * share))

@@ -81,7 +81,7 @@ def _alerts() -> timeseries.Panel:
         "Rules and what they ask for: docs/alerts.md. `marginwatch alerts` lists who was told and who did not take it.",
     )
     expr = f"{total(('rule', 'severity'), of_monitor('alerts_firing'))} > 0"
-    return lines(about, [Query(expr, "{{rule}} {{severity}}")], Figure("none", 0, no_value="none fires"), zero=True)
+    return lines(about, [Query(expr, "{{rule}} {{severity}}")], Figure("none", 0, no_value="no alert told"), zero=True)
 
 
 def _pools() -> table.Panel:

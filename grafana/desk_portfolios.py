@@ -16,6 +16,7 @@ _MAINTENANCE = of_portfolios("portfolio_maintenance_margin_usd")
 _CROSS = of_portfolios("portfolio_cross_maintenance_margin_usd")
 _SAVING = f"1 - {_MAINTENANCE} / {_CROSS}"
 _CONTRIBUTION = of_portfolios("portfolio_position_contribution_usd")
+_BARS = 20
 _NOT_REACHED = Figure("percentunit", 1, no_value="not reached")
 
 
@@ -104,20 +105,21 @@ def _saving() -> timeseries.Panel:
 def _contribution() -> barchart.Panel:
     about = About(
         "Position contribution",
-        "Share of each position in the maintenance margin (Euler: the positions of a coin add up to the coin's), the largest of each "
-        "portfolio (`[metrics] contributions`). Right of 0 it costs margin, left of 0 it hedges.",
+        f"Share of each position in the maintenance margin (Euler: the positions of a coin add up to the coin's), the {_BARS} largest of "
+        "the portfolios chosen. Right of 0 it costs margin, left of 0 it hedges.",
         "To free margin, reduce what is far right; closing what is left of 0 raises the margin.",
     )
     named = f'label_join({_CONTRIBUTION}, "position", " ", "portfolio", "account", "instrument", "side")'
-    return signed_bars(
-        about, Query(f"sort_desc(sum by (position) ({named}))"), "position", Figure("currencyUSD", 2, Steps(SKY, ((0, ORANGE),)))
-    )
+    each = f"sum by (position) ({named})"
+    largest = Query(f"sort_desc({each} and topk({_BARS}, abs({each})))")
+    return signed_bars(about, largest, "position", Figure("currencyUSD", 2, Steps(SKY, ((0, ORANGE),))))
 
 
 def _contributions() -> table.Panel:
     about = About(
         "Position contribution in figures",
-        "The same as a table, with the share of the portfolio's maintenance margin: contribution / maintenance margin.",
+        "The same as a table, of each portfolio the largest (`[metrics] contributions`), with the share of its maintenance margin: "
+        "contribution / maintenance margin.",
         "A single position with most of the margin is a concentration: see its coin under *Max loss by coin*.",
     )
     by = ("portfolio", "account", "instrument", "side")

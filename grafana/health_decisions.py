@@ -46,7 +46,7 @@ def _quantiles() -> timeseries.Panel:
     about = About(
         "Tick to decision, p50 and p99",
         "`histogram_quantile` over the rate of the buckets: half, and 99 of 100, frames were decided within this time.",
-        "p99 above 0.1 s for minutes: the machine is too small or shared; alerts are late by as much.",
+        "p99 above 50 ms for minutes: the machine is too small or shared; alerts are late by as much.",
     )
     rate = total(("le",), f"rate({_BUCKETS}[$__rate_interval])")
     queries = [Query(f"histogram_quantile({q}, {rate})", f"p{round(100 * q)}") for q in (0.5, 0.99)]

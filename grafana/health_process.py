@@ -47,7 +47,7 @@ def _heartbeat() -> stat.Panel:
         "A heartbeat that ages: whoever watches the monitor will page. Check the address of the switch.",
     )
     expr = f"time() - (max({of_monitor('heartbeat_last_success_timestamp_seconds')}) > 0)"
-    return now(about, [Query(expr)], Figure("dtdurations", 0, Steps(SKY, ((120, YELLOW), (600, VERMILION))), no_value="none"))
+    return now(about, [Query(expr)], Figure("dtdurations", 0, Steps(SKY, ((120, YELLOW), (600, VERMILION))), no_value="none told"))
 
 
 def _reload() -> stat.Panel:
@@ -76,11 +76,12 @@ def _warm_up() -> stat.Panel:
 def _build() -> table.Panel:
     about = About(
         "Build",
-        "Version of the monitor and of Python, for each instance.",
+        "Version of the monitor and of Python, for each instance of the job, whichever is chosen.",
         "Several versions at once: a roll-out that did not finish.",
     )
     by = ("instance", "version", "python")
-    return columns_by(about, by, [Column("Monitors", total(by, of_monitor("build_info")), COUNT)], sort="Instance", ascending=True)
+    columns = [Column("Monitors", total(by, 'marginwatch_build_info{job=~"$job"}'), COUNT)]
+    return columns_by(about, by, columns, sort="Instance", ascending=True)
 
 
 def _process(name: str) -> str:
@@ -150,9 +151,9 @@ def _recording() -> stat.Panel:
         Query(f"min({of_monitor('recording_healthy')})", "writes"),
         Query(f"min({of_monitor('recording_replayable')})", "replayable"),
     ]
-    figure = Figure("none", 0, states=yes_or_no("yes", "NOT WRITING"), no_value="not recording")
+    figure = Figure("none", 0, states=yes_or_no("yes", "NOT WRITING"), no_value="no recorder told")
     panel = now(about, queries, figure, named=True)
-    written_as(panel, "B", Figure("none", 0, states=yes_or_no("yes", "CUT"), no_value="not recording"))
+    written_as(panel, "B", Figure("none", 0, states=yes_or_no("yes", "CUT"), no_value="no recorder told"))
     return panel
 
 

@@ -47,7 +47,8 @@ def assemble(uid: str, description: str, variables: Sequence[tuple[str, str]], s
     board.timepicker(builders.TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m"]))
     board.with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
     board.with_variable(_variable("job", "label_values(marginwatch_build_info, job)", several=False))
-    board.with_variable(_variable("instance", 'label_values(marginwatch_build_info{job=~"$job"}, instance)'))
+    # one monitor at a time: the same pool told by two would be added up, or one of them be hidden behind the other
+    board.with_variable(_variable("instance", 'label_values(marginwatch_build_info{job=~"$job"}, instance)', several=False))
     for name, query in variables:
         board.with_variable(_variable(name, query))
     for other, title in BOARDS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MONITOR = 'job=~"$job",instance=~"$instance"'
-"""Which monitor: every selector has it, so that two of them in one Prometheus are not added up unnoticed."""
+"""Which monitor: one of those that one Prometheus may scrape, so that two of them are never added up."""
 _ACCOUNT = f'{MONITOR},venue=~"$venue",account=~"$account"'
 _POOL = f'{_ACCOUNT},pool=~"$pool"'
 _PORTFOLIO = f'{MONITOR},portfolio=~"$portfolio"'
@@ -36,7 +36,7 @@ def _selector(name: str, *matchers: str) -> str:
 
 
 def most(labels: Sequence[str], expr: str) -> str:
-    """The largest value for each combination of `labels`: one row of a table, whichever monitor told it."""
+    """The largest value for each combination of `labels`: one row of a table."""
     return f"max by ({', '.join(labels)}) ({expr})"
 
 

@@ -13,7 +13,10 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana.panels import About, Figure, Query, describe, properties, targets
 from grafana.style import NO_DATA, PLAIN
 
-ACCOUNT_LINK = "/d/marginwatch-account?var-account=${__data.fields.Account}&${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
+ACCOUNT_LINK = (
+    "/d/marginwatch-account?var-account=${__data.fields.Account}"
+    "&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${__url_time_range}"
+)
 
 
 @dataclass(frozen=True, slots=True)

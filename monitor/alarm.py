@@ -131,10 +131,11 @@ class Alarm:
     def configure(self, settings: Settings, lines: Sequence[LineSettings], gone: Iterable[tuple[str, str]]) -> None:
         """Follow another configuration once the book has its accounts: what fires goes on, unless nothing is configured that it is of.
 
-        `gone` are the accounts (venue, id) that are watched no more.
+        `gone` are the accounts (venue, id) that are watched no more. What fires at CRITICAL or above is told again where somebody who
+        is to get it never heard of it: a receiver that is new, or elsewhere, or has another route.
         """
         self.settings, self._alarmed = settings, settings.alarmed_portfolios
-        self.dispatcher.configure(lines, build_dispatcher_config(settings))
+        unheard = self.dispatcher.configure(lines, build_dispatcher_config(settings))
         for account in gone:
             self._forget(account)
             self._vanished = {scope: None for scope in self._vanished if scope[:2] != account}
@@ -147,6 +148,8 @@ class Alarm:
                 self._tell(self.policy.gone(scope, now_s, GONE_FROM_CONFIGURATION))
         self._desk = Desk(settings)
         self.policy.config = build_policy_config(settings)
+        urgent = [one.key for one in self.policy.open(unheard) if one.level >= Level.CRITICAL]
+        self._tell(self.policy.remind(urgent, now_s))
 
     def renew(self, account: tuple[str, str]) -> None:
         """An account (venue, id) is new, is another one, or is read over another connection: it has as long as at a start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from config.accounts import AccountSettings
@@ -19,7 +19,7 @@ from connectors.events import Event
 from connectors.hyperliquid.connector import HyperliquidConnector
 from connectors.hyperliquid.rest import HyperliquidRest
 from connectors.hyperliquid.settings import AccountRef, FeedLimits, HyperliquidConfig
-from connectors.ratelimit import Budget
+from connectors.ratelimit import Budget, Budgets
 from connectors.transport import AiohttpTransport, HttpTransport, WebSocketsTransport, WebSocketTransport
 from monitor.app import Connector, ConnectorFactory
 from monitor.margin.aster import VENUE as ASTER
@@ -32,11 +32,15 @@ PING_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Transports:
-    """The seams to the network; `pinging` is for streams without a heartbeat of their own. `close` after the connectors stopped."""
+    """The seams to the network; `pinging` is for streams without a heartbeat of their own. `close` after the connectors stopped.
+
+    `budgets` are what may be asked over them: a connector that takes over from another goes on with what that one spent.
+    """
 
     http: HttpTransport
     websocket: WebSocketTransport
     pinging: WebSocketTransport
+    budgets: Budgets = field(default_factory=Budgets)
 
     @classmethod
     def real(cls) -> Transports:
@@ -189,18 +193,26 @@ def connector_factory(
     `seed` is that of what they draw (None: any); see `aster_accounts` for `agents`.
     """
 
+    def budget(venue: str, config: HyperliquidConfig | AsterConfig | DeribitConfig, share: float = 1.0) -> Budget:
+        return transports.budgets.of(venue, config.budget_limits(), share, clock)
+
     def build(sink: Callable[[list[Event]], None]) -> Sequence[Connector]:
         common: dict[str, Any] = {"http": transports.http, "clock": clock, "random": random.Random(seed), "sink": sink}
         found: list[Connector] = []
         venues = [venue for venue in watched_venues(settings) if only is None or venue in only]
         if HYPERLIQUID in venues:
-            config, accounts = hyperliquid_config(settings), hyperliquid_accounts(settings)
-            found.append(HyperliquidConnector(config, accounts, websocket=transports.websocket, **common))
+            config, listed = hyperliquid_config(settings), hyperliquid_accounts(settings)
+            ours = budget(HYPERLIQUID, config, config.ip_budget_share)
+            found.append(HyperliquidConnector(config, listed, websocket=transports.websocket, budget=ours, **common))
         if ASTER in venues:
-            found.append(AsterConnector(aster_config(settings), aster_accounts(settings, agents), websocket=transports.pinging, **common))
+            of_aster, read = aster_config(settings), aster_accounts(settings, agents)
+            ours = budget(ASTER, of_aster, of_aster.ip_budget_share)
+            found.append(AsterConnector(of_aster, read, websocket=transports.pinging, budget=ours, **common))
         if DERIBIT in venues:
+            of_deribit, ours = deribit_config(settings), budget(DERIBIT, deribit_config(settings))
             streams = {name: value for name, value in common.items() if name != "http"}
-            found.append(DeribitConnector(deribit_config(settings), deribit_accounts(settings), websocket=transports.websocket, **streams))
+            accounts = deribit_accounts(settings)
+            found.append(DeribitConnector(of_deribit, accounts, websocket=transports.websocket, budget=ours, **streams))
         return found
 
     return build

@@ -110,6 +110,8 @@ class HyperliquidConnector:
 
     async def stop(self) -> None:
         """Close the connections and end `run`; harmless when repeated."""
+        if not self._stopping:
+            self._slots.end(self._accounts)
         self._stopping = True
         if self._worker is not None:
             await cancel_all(self._worker)

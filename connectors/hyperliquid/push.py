@@ -34,9 +34,12 @@ class PushSlots:
         self._polled = polled
         self._full_until_ns: int | None = None
         self._try_again_s = TRY_AGAIN_S
+        self._has_ended = False
 
     def tick(self, accounts: Mapping[str, AccountState], now_ns: int) -> None:
         """Make the changes that are due."""
+        if self._has_ended:
+            return
         if self._full_until_ns is not None and now_ns >= self._full_until_ns:
             self._full_until_ns, self.policy.slots = None, self._all_slots
         self._fill(accounts, now_ns)
@@ -81,8 +84,17 @@ class PushSlots:
             self._budget.release_user(account.alias)
             self._session.wake()
 
+    def end(self, accounts: Mapping[str, AccountState]) -> None:
+        """Nothing is pushed any more: all slots are free for who takes over."""
+        self._has_ended = True
+        for account in accounts.values():
+            if account.pushed:
+                self._budget.release_user(account.alias)
+
     def refused(self, account: AccountState, now_ns: int) -> None:
         """The venue tracks no more users for this address: the account is polled, and one slot less is used for a while."""
+        if self._has_ended:
+            return
         self._demote(account, now_ns)
         self._polled.retell(account)
         self._use_fewer(len(self._protocol.accounts), now_ns)

@@ -75,12 +75,12 @@ class Dispatcher:
         self._config = config or DispatcherConfig()
         self._seams = seams or Seams()
         self._lines: dict[str, Line] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._take_on(lines)
         self._waiting: list[_Submission] = []
         self._open: dict[str, Incident] = {}
         self._wake = asyncio.Event()
         self._is_closing = self._is_closed = False
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timing = Timing(0, Shares(), Shares(), 0)
         self._hung = ""
 
@@ -102,13 +102,14 @@ class Dispatcher:
         self._waiting.append(submission)
         self._wake.set()
 
-    def configure(self, lines: Sequence[LineSettings], config: DispatcherConfig) -> None:
-        """Other receivers, routes and times from now on.
+    def configure(self, lines: Sequence[LineSettings], config: DispatcherConfig) -> list[str]:
+        """Other receivers, routes and times from now on. Returns keys of what fires that somebody who is to get it now never heard of.
 
         Of a name that stays its line goes on, with what waits there. What a receiver that is gone has not taken goes to another one;
         the end of an incident to all that were told and are still there, or to whoever is there now.
         """
         before, self._config = self._lines, config
+        firing = [alert for line in before.values() for alert in line.firing().values()]
         self._take_on(lines)
         gone = [line for name, line in before.items() if name not in self._lines]
         for line in gone:
@@ -120,6 +121,10 @@ class Dispatcher:
             incident.keep(self._lines)
         if self._tasks:
             self._tasks |= {name: _running(line) for name, line in self._lines.items() if name not in self._tasks}
+        return list(dict.fromkeys(alert.key for alert in firing if self._is_news(alert)))
+
+    def _is_news(self, alert: Alert) -> bool:
+        return any(not self._lines[name].has_heard(alert.key) for name in self._routed(alert, any_level=False) if name in self._order)
 
     def lines(self) -> tuple[LineSettings, ...]:
         """The receivers and what each is for, in configured order."""
@@ -218,7 +223,7 @@ class Dispatcher:
             if self.silences.match(alert, now_ms) is not None:
                 outcome = Outcome.SILENCED
             else:
-                receivers = self._with_heirs(receivers, incident)
+                receivers = incident.with_heirs(receivers)
                 incident.told |= set(receivers)
         elif not incident.is_known:
             receivers = list(dict.fromkeys([*self._routed(alert, any_level=True), *incident.told]))
@@ -239,16 +244,6 @@ class Dispatcher:
     def _routed(self, alert: Alert, *, any_level: bool) -> list[str]:
         routes = {name: settings.route for name, settings in self._settings.items() if name != not_for(alert)}
         return [name for name, route in routes.items() if (route.concerns(alert) if any_level else route.takes(alert))]
-
-    def _with_heirs(self, receivers: list[str], incident: Incident) -> list[str]:
-        found = dict.fromkeys(receivers)
-        heirs = [name for name in receivers if name in incident.heirs]
-        while heirs:
-            heir = incident.heirs[heirs.pop()]
-            if heir not in found:
-                found[heir] = None
-                heirs += [heir] if heir in incident.heirs else []
-        return list(found)
 
     def _batch(self, taken: Sequence[_Submission], decisions: Sequence[_Decision]) -> Batch:
         open: dict[str, OpenIncident] = {}
@@ -326,7 +321,8 @@ class Dispatcher:
         known = self._lines.get(receiver.name)
         if known is None:
             return Line(receiver, self._outbox, self._config, self._seams, self._pass_on, self._timed)
-        known.configure(receiver, self._config)
+        if known.configure(receiver, self._config) and (task := self._tasks.pop(receiver.name, None)) is not None:
+            task.cancel()
         return known
 
     # -- escalation --------------------------------------------------------------------------------------------------------------

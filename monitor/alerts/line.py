@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from connectors.clock import wait_for, within
-from connectors.errors import Timeout
+from connectors.clock import wait_for
 from monitor.alerts.alert import Alert
 from monitor.alerts.message import Delivery, KeptAlive, Message, Receiver
 from monitor.alerts.outbox import Outcome
 from monitor.alerts.parcel import Item, Shares, in_order, order_of, to_drop
-from monitor.alerts.post import DispatcherConfig, Ledger, PassOn, ReceiverStatistics, Seams, guarded, text_of
+from monitor.alerts.post import DispatcherConfig, Ledger, PassOn, ReceiverStatistics, Seams, answered, guarded, text_of
 
 _log = logging.getLogger("marginwatch.dispatcher")
 
@@ -53,6 +50,7 @@ class Line:
         self._handles: dict[str, str] = {}
         self._last_told: dict[str, tuple[int, int]] = {}
         self._firing: dict[str, Alert] = {}
+        self._unheard: set[str] = set()
         self._wake = asyncio.Event()
         self._is_stopping = self._is_closed = self._is_fatal = False
         self._until_s = self._free_s = self._alive_s = 0.0
@@ -84,15 +82,27 @@ class Line:
         self._alive_s = self._seams.now_s
         self._last_told |= told
 
-    def configure(self, receiver: Receiver, config: DispatcherConfig) -> None:
-        """Go on with other times, and with another receiver of the name, which gets at once what waits."""
+    def configure(self, receiver: Receiver, config: DispatcherConfig) -> bool:
+        """Go on with other times, and with another receiver of the name, which gets at once what waits. True: then begin `run` anew."""
         self._config = config
         if receiver is self._receiver:
-            return
+            return False
+        # what the one before is asked now counts for nothing: it may never answer
+        self._requeue(self._sending)
+        self._sending, self._handles = [], {}
+        self._unheard = set(self._firing) - {item.alert.key for item in self._queue}
         self._receiver, self.is_untried = receiver, True
         self._is_fatal, self._failing, self._failing_since_s = False, 0, None
         self._until_s = self._alive_s = self._seams.now_s
-        self._wake.set()
+        return True
+
+    def firing(self) -> dict[str, Alert]:
+        """By key, the last alert of what fires that came here."""
+        return dict(self._firing)
+
+    def has_heard(self, key: str) -> bool:
+        """Whether something of what fires came here since the receiver is the one that it is."""
+        return key in self._firing and key not in self._unheard
 
     def withdraw(self) -> list[Item]:
         """The receiver is configured no more: what it has not taken, in order, for somebody else. The task is the caller's to cancel."""
@@ -207,11 +217,7 @@ class Line:
         self._sending = self._take()
         if not self._sending:
             return
-        receiver = self._receiver
-        delivery = await self._answer(self._send(self._message()))
-        if receiver is not self._receiver:
-            # what is wrong with the one before says nothing of the one that is asked next
-            delivery = replace(delivery, fatal=False, retry_after_s=0.0)
+        delivery = await answered(self._seams.clock, self._config.send_limit_s, self._send(self._message()))
         sent = self._sending
         taken = [item for item in sent if delivery.delivered or item.alert.id in delivery.taken]
         self._settle_taken(taken, sent, delivery)
@@ -232,19 +238,6 @@ class Line:
         for item in self._sending:
             item.attempts += 1
         return await self._receiver.send(message)
-
-    async def _answer(self, work: Coroutine[Any, Any, Delivery]) -> Delivery:
-        limit_s = self._config.send_limit_s
-        try:
-            return await within(self._seams.clock, limit_s, work, "receiver")
-        except Timeout:
-            return Delivery(False, f"no answer within {limit_s:g} s")
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-            return Delivery(False, "it was cancelled")
-        except Exception as error:  # A receiver's bug must not end the paging; its text may hold a URL.
-            return Delivery(False, type(error).__name__)
 
     def _message(self) -> Message:
         alerts = tuple(item.alert for item in self._sending)
@@ -379,6 +372,7 @@ class Line:
     # -- keeping alive -----------------------------------------------------------------------------------------------------------
 
     def _follow(self, alert: Alert) -> None:
+        self._unheard.discard(alert.key)
         if alert.is_resolved:
             self._firing.pop(alert.key, None)
             return
@@ -392,7 +386,8 @@ class Line:
     async def _keep_alive(self) -> None:
         assert isinstance(self._receiver, KeptAlive)
         self._alive_s = self._seams.now_s + self._receiver.keep_alive_s
-        delivery = await self._answer(self._receiver.keep_alive(tuple(self._firing.values()), self._seams.clock.time_ms()))
+        work = self._receiver.keep_alive(tuple(self._firing.values()), self._seams.clock.time_ms())
+        delivery = await answered(self._seams.clock, self._config.send_limit_s, work)
         if delivery.delivered:
             self._works()
         else:

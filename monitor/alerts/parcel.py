@@ -67,6 +67,17 @@ class Incident:
     heirs: dict[str, str] = field(default_factory=dict)
     is_known: bool = True
 
+    def with_heirs(self, receivers: Sequence[str]) -> list[str]:
+        """These, and who gets what they did not take before."""
+        found = dict.fromkeys(receivers)
+        heirs = [name for name in receivers if name in self.heirs]
+        while heirs:
+            heir = self.heirs[heirs.pop()]
+            if heir not in found:
+                found[heir] = None
+                heirs += [heir] if heir in self.heirs else []
+        return list(found)
+
     def keep(self, receivers: Container[str]) -> None:
         """Only these are left: where none of them was told, whoever is there now hears of the end."""
         here = {name for name in self.told if name in receivers}

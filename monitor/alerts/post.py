@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from connectors.clock import Clock, SystemClock
+from connectors.clock import Clock, SystemClock, within
+from connectors.errors import Timeout
 from monitor.alerts.alert import Alert
 from monitor.alerts.message import Delivery, Receiver
 from monitor.alerts.outbox import Batch, Outcome
@@ -151,6 +153,20 @@ def guarded(call: Callable[..., None], *arguments: object) -> None:
         call(*arguments)
     except Exception as error:
         _log.error("alerts: the outbox failed inside (%s)", type(error).__name__)
+
+
+async def answered(clock: Clock, limit_s: float, work: Coroutine[Any, Any, Delivery]) -> Delivery:
+    """What a receiver answers within so many seconds, or why it did not."""
+    try:
+        return await within(clock, limit_s, work, "receiver")
+    except Timeout:
+        return Delivery(False, f"no answer within {limit_s:g} s")
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        return Delivery(False, "it was cancelled")
+    except Exception as error:  # A receiver's bug must not end the paging; its text may hold a URL.
+        return Delivery(False, type(error).__name__)
 
 
 def text_of(alerts: Sequence[Alert]) -> Text:

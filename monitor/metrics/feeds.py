@@ -38,6 +38,13 @@ _KINDS = {
 }
 _KINDS_OF_FEEDS = ("internal", "wrong_shape")
 
+UNFORESEEN = 100
+"""So many (venue, feed, kind) that `known_errors` does not name have a series of their own; later ones share those of the feed OTHER.
+
+Venues name feeds after expiries and instruments, so there is no end of them.
+"""
+OTHER = "other"
+
 
 @dataclass(frozen=True, slots=True)
 class FeedRows:
@@ -62,11 +69,23 @@ def take_feeds(app: Application) -> Generator[None, None, FeedRows]:
     return FeedRows(
         list(book.freshness.feeds.items()),
         [(feed, wall_s - (now_ns - heard_ns) / SECOND_NS) for feed, heard_ns in book.freshness.heard_ns.items()],
-        dict.fromkeys(known_errors({venue for venue, _ in book.accounts}), 0) | book.parse_errors,
+        counted_errors({venue for venue, _ in book.accounts}, book.parse_errors),
         [(key, state.expires_ms / 1000) for key, state in book.keys.items() if state.expires_ms is not None],
         {venue: clock_offset_s(app, venue) for venue in book.venue_status},
         connectors,
     )
+
+
+def counted_errors(venues: set[str], counts: Mapping[tuple[str, str, str], int]) -> dict[tuple[str, str, str], int]:
+    """What is told of `counts`, which is in the order of their first errors: so that no series ever changes its meaning."""
+    told, own = dict.fromkeys(known_errors(venues), 0), UNFORESEEN
+    for key, count in counts.items():
+        venue, _, kind = key
+        if key not in told:
+            own -= 1
+            key = key if own >= 0 else (venue, OTHER, kind)
+        told[key] = told.get(key, 0) + count
+    return told
 
 
 def known_errors(venues: set[str]) -> Iterator[tuple[str, str, str]]:

@@ -16,10 +16,13 @@ from monitor.intake import Intake
 from monitor.live.books import PortfolioBooks
 from monitor.live.portfolios import build_books
 from monitor.margin.configured import build_entry, mark_limits_s
+from monitor.reloading.difference import keys_that_differ
 from monitor.venues import account_refs, basis_of
 
 Key = tuple[str, str]
 """(venue, account)."""
+
+_ROUTING = frozenset({"min_level", "scopes", "tags", "escalate_to"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def _lines(app: Application, settings: Settings, makers: Makers) -> list[LineSet
     # the receiver itself stays where nothing of it is another: it may hold what a conversation needs
     known = {line.receiver.name: line.receiver for line in app.alarm.dispatcher.lines()}
     before, after = app.settings.receivers, settings.receivers
-    same = {name for name in known if name in before and before[name] == after.get(name)}
+    same = {name for name in known if name in before and name in after and _ROUTING.issuperset(keys_that_differ(before[name], after[name]))}
     made = makers.lines(settings)
     return [replace(line, receiver=known[line.receiver.name]) if line.receiver.name in same else line for line in made]
 

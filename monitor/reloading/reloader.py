@@ -14,7 +14,10 @@ from dataclasses import replace
 
 from config.errors import ConfigError
 from config.settings import Settings
+from connectors.clock import within
+from connectors.errors import Timeout
 from monitor.app import Application
+from monitor.background import beside
 from monitor.reloading.difference import differences, fixed
 from monitor.reloading.prepared import Makers, Prepared, prepare
 
@@ -23,13 +26,19 @@ _log = logging.getLogger("marginwatch.reload")
 RECORDED = "a flight recording runs, and a replay could not follow the change: restart the monitor to change its configuration"
 STOPPING = "the monitor is stopping"
 
+READ_LIMIT_S = 30.0
+"""How long reading the files may take."""
+
 
 class ReloadError(Exception):
     """The configuration was not taken, the one before goes on. The text says why, without secrets."""
 
 
 class Reloader:
-    """One reload after the other. `load` reads the configuration, in a thread; each of `adopted` is told of one that was taken."""
+    """One reload after the other; who asks while one waits for its turn has asked for that one.
+
+    `load` reads the configuration, in a thread; each of `adopted` is told of one that was taken.
+    """
 
     def __init__(self, app: Application, load: Callable[[], Settings], makers: Makers) -> None:
         self.adopted: list[Callable[[Settings], None]] = []
@@ -38,6 +47,7 @@ class Reloader:
         self._makers = makers
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[list[str]]] = set()
+        self._next: asyncio.Task[list[str]] | None = None
         self._is_closed = False
 
     def ask(self) -> None:
@@ -64,7 +74,9 @@ class Reloader:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self) -> asyncio.Task[list[str]]:
-        task = asyncio.create_task(self._in_turn())
+        if self._next is not None:
+            return self._next
+        self._next = task = asyncio.create_task(self._in_turn())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -78,6 +90,7 @@ class Reloader:
     async def _in_turn(self) -> list[str]:
         async with self._turn:
             await self._app.running.wait()
+            self._next = None
             try:
                 return await self._reload()
             except ReloadError as refused:
@@ -118,12 +131,21 @@ class Reloader:
         return changed
 
     async def _loaded(self) -> Settings:
+        found: list[Settings] = []
+
+        def read() -> None:
+            found.append(self._load())
+
         try:
-            return await asyncio.to_thread(self._load)
+            # a file that does not answer must hold up neither the end of the program nor what is asked later
+            await within(self._app.clock, READ_LIMIT_S, beside(read, "configuration"), "configuration")
         except ConfigError as error:
             raise ReloadError(str(error)) from None
+        except Timeout:
+            raise ReloadError(f"it could not be read within {READ_LIMIT_S:g} s") from None
         except Exception as defect:  # its text may hold anything
             raise ReloadError(f"it cannot be read ({type(defect).__name__})") from None
+        return found[0]
 
     def _prepared(self, settings: Settings) -> Prepared:
         try:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connectors.clock import ManualClock, settle
 from connectors.errors import BudgetError
-from connectors.ratelimit import UNLIMITED, WINDOW_NS, Budget, BudgetLimits, SlidingWindow
+from connectors.ratelimit import UNLIMITED, WINDOW_NS, Budget, BudgetLimits, Budgets, SlidingWindow
 
 LIMITS = BudgetLimits(weight_per_minute=1200, connects_per_minute=30, connections=10, users=10, messages_per_minute=2000)
 
@@ -297,3 +297,14 @@ def test_users_hold_a_slot_each() -> None:
     ours.release_user("alpha")
     ours.release_user("nobody")
     assert ours.try_take_user("gamma")
+
+
+def test_who_asks_for_the_same_budget_again_goes_on_with_what_was_spent() -> None:
+    clock, budgets = ManualClock(), Budgets()
+    ours = budgets.of("hyperliquid", LIMITS, 0.25, clock)
+    ours.charge(10)
+    assert budgets.of("hyperliquid", LIMITS, 0.25, clock) is ours
+    for other in (("aster", LIMITS, 0.25, clock), ("hyperliquid", LIMITS, 0.5, clock), ("hyperliquid", LIMITS, 0.25, ManualClock())):
+        assert budgets.of(*other).statistics().weight_used == 0
+    with pytest.raises(ValueError, match="ip_budget_share"):
+        budgets.of("hyperliquid", LIMITS, 0.0, clock)

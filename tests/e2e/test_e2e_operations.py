@@ -26,6 +26,7 @@ LEVEL = "MarginwatchMarginLevel"
 
 EMPTY_RULES = {
     "job_instance:marginwatch_notifications_failing:group": "while every receiver takes alerts",
+    "job_instance:marginwatch_unheard:group": "while every receiver takes alerts",
     "job_instance_rule:marginwatch_alerts_heard:sum": "while nothing fires",
     "scope:marginwatch_level:unannounced": "while every receiver takes alerts",
     "scope:marginwatch_level:unwatched": "while the monitor is up",
@@ -36,6 +37,8 @@ EMPTY_SELECTORS = EMPTY_RULES | {
     'marginwatch_account_valid{pool="account"}': "every account of the demo was read",
     "marginwatch_metrics_omitted_info": "the demo stays below [metrics] series_limit",
     "marginwatch_recording_": "only with --record",
+    'up{job="marginwatch"} offset': "the demo is younger",
+    "marginwatch_feed_parse_errors_total offset": "the demo is younger",
 }
 """The same of what rules select, by how it begins."""
 

@@ -174,6 +174,12 @@ def test_queries_have_no_variable_left_and_are_told_apart() -> None:
     assert {query.dashboard + ".json" for query in asked} == set(NAMES)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_one_monitor_at_a_time(name: str) -> None:
+    (instance,) = (one for one in _board(name)["templating"]["list"] if one["name"] == "instance")
+    assert (instance["multi"], instance["includeAll"]) == (False, False)
+
+
 def test_queries_of_variables_are_their_selectors() -> None:
     (pool,) = (query for query in queries() if query.panel == "variable pool")
     expected = 'marginwatch_account_valid{job=~".*",instance=~".*",venue=~".*",account=~".*"}'

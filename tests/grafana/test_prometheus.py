@@ -21,6 +21,8 @@ SEVERITIES = {"none", "warning", "critical", "liquidation", "breach"}
 DASHBOARDS = {f"/d/marginwatch-{name}" for name in ("desk", "account", "health")}
 LONG_RANGE = {"account:marginwatch_account_margin_ratio:max", "portfolio:marginwatch_portfolio_maintenance_margin_usd:saved_ratio"}
 """Records that no alert stands on."""
+BEGINS_LATE = {"MarginwatchParseErrors": {"marginwatch_feed_parse_errors_total"}}
+"""Counters that an alert asks for as they are, because a series may begin with its first count."""
 ALERTS = sorted({alert["alert"] for alert in alerts()})
 
 
@@ -98,7 +100,7 @@ def test_only_documented_metrics_and_labels_are_asked_for() -> None:
     for rule in [*alerts(), *records()]:
         asked = named(rule["expr"])
         assert asked.matched.keys() <= known.keys() | recorded, rule["expr"]
-        assert asked.bare_counters == set(), rule["expr"]
+        assert asked.bare_counters <= BEGINS_LATE.get(rule.get("alert", ""), set()), rule["expr"]
         for metric, labels in asked.matched.items():
             if metric in known:
                 assert labels <= known[metric] | {"job"}, rule["expr"]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from config.errors import ConfigError, Problem
+from config.settings import Settings
 from connectors.events import FeedStatus, Fill, KeyState, OrdersSnapshot
 from monitor.alerts.incident import Change
 from monitor.alerts.rules import Rule
 from monitor.app import Application
 from monitor.margin.hyperliquid import VENUE
 from monitor.margin.result import Level
-from monitor.reloading.reloader import RECORDED, STOPPING, ReloadError
+from monitor.reloading.reloader import READ_LIMIT_S, RECORDED, STOPPING, ReloadError
 from tests.monitor.own_app import SECTIONS_FEED, started
 from tests.monitor.own_desk import name
 from tests.monitor.reloads import ENVIRON, ReloadedApplication, desk, risky, run
@@ -316,13 +318,26 @@ async def test_a_defect_while_swapping_ends_the_program_loudly(monkeypatch: pyte
 async def test_reloads_wait_for_the_start_and_for_each_other_and_end_with_the_program() -> None:
     own = ReloadedApplication(desk())
     ahead = [desk("maker", "hedger"), desk("maker", "hedger", "third")]
-    reloader = own.reloader(lambda: ahead.pop(0))
+    reading, may_read = threading.Event(), threading.Event()
+
+    def load() -> Settings:
+        reading.set()
+        may_read.wait(5.0)
+        return ahead.pop(0)
+
+    reloader = own.reloader(load)
     reloader.ask()
-    second = asyncio.create_task(reloader.reload())
+    first = asyncio.create_task(reloader.reload())
     await own.settled()
-    assert len(ahead) == 2, "the monitor does not run yet"
+    assert not reading.is_set(), "the monitor does not run yet"
     async with started(own):
-        assert "account third added" in await second
+        await asyncio.to_thread(reading.wait, 5.0)
+        later = [asyncio.create_task(reloader.reload()) for _ in range(3)]
+        await own.settled()
+        may_read.set()
+        assert "account hedger added" in await first
+        assert {"account third added" in changed for changed in await asyncio.gather(*later)} == {True}
+        assert ahead == [], "who asks while one waits has asked for that one"
         assert [account for _, account in own.app.book.accounts] == ["maker", "hedger", "third"]
         own.app.running.clear()
         waiting = asyncio.create_task(reloader.reload())
@@ -332,6 +347,27 @@ async def test_reloads_wait_for_the_start_and_for_each_other_and_end_with_the_pr
         for asked in (waiting, asyncio.create_task(reloader.reload())):
             with pytest.raises(ReloadError, match=STOPPING):
                 await asked
+
+
+async def test_a_file_that_does_not_answer_is_given_up_and_holds_up_nothing() -> None:
+    own = ReloadedApplication(desk())
+    answers = threading.Event()
+
+    def hangs() -> Settings:
+        answers.wait(60.0)
+        return desk("maker", "hedger")
+
+    async with started(own):
+        reloader = own.reloader(hangs)
+        asked = asyncio.create_task(reloader.reload())
+        await own.until(asked.done, READ_LIMIT_S + 2.0)
+        with pytest.raises(ReloadError, match="could not be read within 30 s"):
+            await asked
+        assert not own.app.configuration.successful
+        assert "account third added" in await own.reload(desk("maker", "third"))
+        answers.set()
+        await own.settled()
+        assert [account for _, account in own.app.book.accounts] == ["maker", "third"]
 
 
 async def test_what_sighup_did_not_take_is_in_the_log_only(caplog: pytest.LogCaptureFixture) -> None:

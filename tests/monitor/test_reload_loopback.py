@@ -95,3 +95,17 @@ async def test_settings_of_the_venue_replace_its_connector_and_nothing_pages() -
         assert monitor.server.connections == 2, "the old sockets are closed"
         assert monitor.recorder.titles == []
         assert await monitor.becomes_exact(10.0)
+
+
+async def test_a_connector_that_takes_over_goes_on_with_what_the_one_before_spent() -> None:
+    async with loopback(("atlas", "cygnus")) as monitor:
+        budget = monitor.app.connectors[0].describe()["budget"]
+        assert budget.users_used == 2
+        monitor.plans = plans_of("atlas")
+        await reload(monitor, configured(monitor, monitor.plans, {"poll_interval_s": 5.0}))
+        await monitor.until(monitor.all_valid, 20.0)
+        await monitor.run(5.0)
+        after = monitor.app.connectors[0].describe()["budget"]
+        assert after.weight_used > budget.weight_used, "the venue counts what this address asked for, whoever asked"
+        assert after.connects_used == budget.connects_used + 2
+        assert (after.users_used, after.connections_used) == (1, 2), "nothing is held for who left"

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
+from config.settings import Settings
 from monitor.alerts.message import Delivery
 from monitor.alerts.outbox import Outcome
+from monitor.margin.hyperliquid import VENUE
+from monitor.margin.result import Level
 from tests.monitor.own_app import started
 from tests.monitor.reloads import ReloadedApplication, desk, hooks, risky, run
+
+
+def tagged(**tables: Any) -> Settings:
+    """The desk with one account of tag `desk`."""
+    listed = [{"id": "maker", "venue": VENUE, "address": f"0x{0xB001:040x}", "tags": ["desk"]}]
+    return desk(accounts=listed, **tables)
 
 
 async def test_receivers_come_change_and_go_and_the_end_reaches_who_was_told() -> None:
     own = ReloadedApplication(desk(receivers=hooks("one", "two")))
     async with started(own):
-        await run(own, 2, 0.95)
+        await run(own, 2, 0.87)
         one, two = own.receiver("one"), own.receiver("two")
         assert len(one.titles) == len(two.titles) == 1
         tasks = dict(own.app.alarm.dispatcher._tasks)
@@ -28,7 +38,7 @@ async def test_receivers_come_change_and_go_and_the_end_reaches_who_was_told() -
         await run(own, 6, 0.2)
         assert [row.name for row in own.app.alarm.dispatcher.statistics()] == ["terminal", "two", "three"]
         assert two.titles[-1].startswith("RESOLVED")
-        assert own.receiver("three").titles == [], "it never heard of it"
+        assert own.receiver("three").titles == [], "it never heard of it, and a warning can wait until it is told again"
         assert len(one.titles) == 1
         assert tasks["one"].done()
 
@@ -36,10 +46,84 @@ async def test_receivers_come_change_and_go_and_the_end_reaches_who_was_told() -
 async def test_the_end_goes_to_whoever_is_there_where_all_that_were_told_are_gone() -> None:
     own = ReloadedApplication(desk(receivers=hooks("one")))
     async with started(own):
-        await run(own, 2, 0.95)
+        await run(own, 2, 0.87)
         await own.reload(desk(alerts={"receivers": ["two"]}, receivers=hooks("one", "two")))
         await run(own, 6, 0.2)
         assert [title.partition(" ")[0] for title in own.receiver("two").titles] == ["RESOLVED"]
+
+
+@pytest.mark.parametrize(
+    ("after", "hears"),
+    [
+        (hooks("one", "two"), "two"),
+        ({**hooks("one"), **hooks("two", tags=["other"])}, None),
+        ({"one": {"type": "webhook", "url_env": "OTHER_URL"}}, "one"),
+        (hooks("one", min_level="critical"), None),
+        (hooks("one", escalate_to="two") | hooks("two", min_level="liquidation"), None),
+    ],
+)
+async def test_what_is_critical_is_told_at_once_to_who_never_heard_of_it(after: dict[str, Any], hears: str | None) -> None:
+    own = ReloadedApplication(tagged(receivers=hooks("one")))
+    async with started(own):
+        await run(own, 2, 0.95)
+        one = own.receiver("one")
+        before = len(one.titles)
+        await own.reload(tagged(receivers=after))
+        await own.settled()
+        if hears is None:
+            assert len(one.titles) == before, "nobody is told twice for nothing"
+            assert "two" not in after or own.receiver("two").titles == []
+        else:
+            assert [title.partition(" ")[0] for title in own.receiver(hears).titles] == ["CRITICAL"]
+        told = sum(len(made.titles) for of_name in own.parts.receivers.values() for made in of_name)
+        assert await own.reload(tagged(receivers=after, alerts={"hold_s": 4.0}))
+        await own.settled()
+        assert sum(len(made.titles) for of_name in own.parts.receivers.values() for made in of_name) == told, "once is enough"
+
+
+@pytest.mark.parametrize("is_silenced", [False, True])
+async def test_a_receiver_whose_route_is_widened_hears_of_what_is_critical_unless_it_is_silenced(is_silenced: bool) -> None:
+    own = ReloadedApplication(desk(receivers={**hooks("one"), **hooks("two", min_level="liquidation")}))
+    async with started(own):
+        await run(own, 2, 0.95)
+        two = own.receiver("two")
+        if is_silenced:
+            own.app.alarm.dispatcher.silence("*", time.time_ns() // 1_000_000 + 60_000, "we know")
+        await own.reload(desk(receivers=hooks("one", "two")))
+        await own.settled()
+        assert own.app.alarm.dispatcher._lines["two"]._receiver is two, "only its route is another one"
+        assert [title.partition(" ")[0] for title in two.titles] == ([] if is_silenced else ["CRITICAL"])
+
+
+async def test_a_receiver_elsewhere_is_not_sent_to_what_the_one_before_had_written() -> None:
+    own = ReloadedApplication(desk(receivers=hooks("one")))
+    async with started(own):
+
+        async def send(message: Any) -> Delivery:
+            return Delivery(True, handles={alert.incident: "CHANNEL:1" for alert in message.alerts})
+
+        own.receiver("one").send = send  # type: ignore[method-assign]
+        await run(own, 2, 0.95)
+        await own.reload(desk(receivers={"one": {"type": "webhook", "url_env": "OTHER_URL"}}))
+        await run(own, 6, 0.2)
+        assert [dict(message.handles) for message in own.receiver("one").messages] == [{}, {}]
+
+
+async def test_a_receiver_that_hangs_does_not_hold_up_the_one_that_takes_its_place() -> None:
+    own = ReloadedApplication(desk(receivers=hooks("one")))
+    async with started(own):
+
+        async def send(message: Any) -> Delivery:
+            await asyncio.Event().wait()
+            return Delivery(True)
+
+        own.receiver("one").send = send  # type: ignore[method-assign]
+        await run(own, 2, 0.87)
+        await own.reload(desk(receivers={"one": {"type": "webhook", "url_env": "OTHER_URL"}}))
+        await own.settled()
+        assert [title.partition(" ")[0] for title in own.receiver("one").titles] == ["WARNING"]
+        await run(own, 6, 0.2)
+        assert own.receiver("one").titles[-1].startswith("RESOLVED")
 
 
 async def test_what_waits_for_a_receiver_that_goes_is_told_to_another(caplog: pytest.LogCaptureFixture) -> None:
@@ -184,3 +268,19 @@ async def test_an_alert_about_a_receiver_ends_with_it() -> None:
         assert ("one", "receiver") in own.firing()
         await own.reload(desk(receivers=hooks("two")))
         assert ("one", "receiver") not in own.firing()
+
+
+async def test_what_crosses_in_the_turn_of_the_reload_is_told_by_the_new_levels_to_the_new_receivers() -> None:
+    listed = {"portfolios": [{"id": "desk", "accounts": ["maker"]}]}
+    own = ReloadedApplication(desk(receivers=hooks("one"), **listed))
+    async with started(own):
+        own.app.portfolios.ready = True
+        await run(own, 3, 0.02)
+        assert not own.app.alarm.recent
+        levels = {"levels": {"warning": 0.001, "critical": 0.002}}
+        await own.reload(desk(receivers=hooks("two"), defaults=levels, alerts={"hysteresis": 0.0}, **listed))
+        told = [(alert.scope.kind.value, alert.level) for alert in own.app.alarm.recent]
+        assert told == [("pool", Level.CRITICAL), ("portfolio", Level.CRITICAL)]
+        await own.settled()
+        assert sorted(title.split()[0] for title in own.receiver("two").titles) == ["CRITICAL", "CRITICAL"]
+        assert own.receiver("one").titles == []

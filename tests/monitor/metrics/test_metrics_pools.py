@@ -36,6 +36,15 @@ async def test_an_unknown_figure_has_no_sample() -> None:
     assert (failure.labels["reason"], failure.value) == ("STALE_ACCOUNT", 1.0)
 
 
+async def test_money_is_what_the_result_says() -> None:
+    own = OwnApplication()
+    await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.6)))
+    (result,), samples = own.app.results(), scraped(own.app)
+    expected = {name: getattr(result, name) for name in ("equity", "maintenance_margin", "initial_margin", "excess")}
+    assert len(set(expected.values())) == 4
+    assert {name: pools(samples[f"account_{name}_usd"])["main"] for name in expected} == pytest.approx(expected)
+
+
 async def test_agreement_with_the_venue_is_not_told_of_stale_figures_but_a_difference_is() -> None:
     for reported, fresh, stale in ((1250.0, {"main": 1.0}, {}), (1300.0, {"main": 0.0}, {"main": 0.0})):
         own = OwnApplication()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from config import DEMO, load
-from connectors.events import FeedStatus
+from connectors.events import FeedStatus, KeyState, ParseError
 from monitor.app import ConfigurationState
 from monitor.margin.hyperliquid import VENUE
+from monitor.metrics.alarm import alarm_families, take_alarm
+from monitor.metrics.feeds import OTHER, UNFORESEEN
 from tests.monitor.metrics.scrapes import by, scraped
 from tests.monitor.own_app import SECTIONS_FEED, OwnApplication, cash_for, marks, opening
 from tests.monitor.own_desk import ACCOUNT, position
@@ -87,6 +91,32 @@ async def test_a_time_is_a_timestamp_of_the_wall_clock() -> None:
     await own.clock.advance(40.0)
     samples = scraped(own.app)["feed_last_message_timestamp_seconds"]
     assert [s.value for s in samples] == [pytest.approx(told_s, abs=0.01)]
+
+
+def test_unforeseen_errors_are_counted_in_a_bounded_number_of_series_that_never_go_back() -> None:
+    own, before = OwnApplication(), dict[tuple[str, ...], float]()
+    foreseen = len(scraped(own.app)["feed_parse_errors"])
+    for number in range(UNFORESEEN + 20):
+        own.app.book.apply(ParseError(VENUE, f"ticker-{number}", "wrong_shape", own.now_ns))
+        counts = by(scraped(own.app)["feed_parse_errors"], "feed", "kind")
+        assert all(counts[key] >= count for key, count in before.items())
+        before = counts
+    assert len(before) == foreseen + UNFORESEEN + 1
+    assert (before["ticker-0", "wrong_shape"], before[OTHER, "wrong_shape"]) == (1.0, 20.0)
+
+
+async def test_the_end_of_a_key_is_in_seconds() -> None:
+    own = OwnApplication()
+    await own.tell(KeyState(VENUE, ACCOUNT, own.now_ns, 1_800_000_000_500, ("read",)))
+    assert by(scraped(own.app)["account_key_expiry_timestamp_seconds"], "account") == {(ACCOUNT,): 1_800_000_000.5}
+
+
+def test_the_oldest_alert_that_waits_is_told_by_its_time_in_seconds() -> None:
+    told = take_alarm(OwnApplication().app)
+    waiting = replace(told, outbox=replace(told.outbox, oldest_pending_ms=1_700_000_000_500))
+    for rows, expected in ((told, 0.0), (waiting, 1_700_000_000.5)):
+        families = {family.name: family.samples for family in alarm_families(rows)}
+        assert [sample.value for sample in families["marginwatch_outbox_oldest_timestamp_seconds"]] == [expected]
 
 
 async def test_twenty_accounts_stay_below_two_thousand_series() -> None:
