@@ -60,7 +60,7 @@ dashboards: setup-test ## write the dashboards of Grafana from their source (gra
 	@$(BIN)/python -m grafana
 
 e2e: setup-test ## end-to-end tests: the whole program and real servers
-	@$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "e2e or tools" -n 2 --dist loadfile $(ARGS)
 
 setup: $(VENV)/.package
 	@:
