@@ -160,7 +160,7 @@ class Book:
         self._dirty.pop(key, None)
         self.touched.discard(key)
         self.freshness.drop_account(*key)
-        for scope in self.arrays.scopes_of(*key):
+        for scope in sorted(self.arrays.scopes_of(*key)):
             self.arrays.release(scope)
         self.vanished = [scope for scope in self.vanished if scope[:2] != key]
 
@@ -176,7 +176,7 @@ class Book:
         if (entry.levels, entry.hysteresis) == (levels, hysteresis):
             return
         entry.levels, entry.hysteresis = levels, hysteresis
-        for scope in self.arrays.scopes_of(*key):
+        for scope in sorted(self.arrays.scopes_of(*key)):
             self.arrays.recut(scope, entry.cuts)
 
     def _forget(self, key: tuple[str, str]) -> None:

@@ -13,7 +13,7 @@ from connectors.clock import SystemClock
 from monitor.alerts.build import build_heartbeat, build_lines
 from monitor.alerts.outbox import Outbox
 from monitor.alerts.receivers.http import HttpPoster
-from monitor.app import Application
+from monitor.app import Application, ConnectorFactory
 from monitor.recording.recorder import Recorder
 from monitor.recording.turns import CountingLoop
 from monitor.recording.writer import Limits
@@ -52,11 +52,15 @@ def build_application(settings: Settings, transports: Transports, poster: HttpPo
     return app
 
 
-def build_reloader(app: Application, path: Path, transports: Transports, poster: HttpPoster) -> Reloader:
+def build_reloader(app: Application, path: Path, transports: Transports, poster: HttpPoster, recorder: Recorder | None) -> Reloader:
     """What reads the configuration of a running application again; on the loop it runs on."""
-    makers = Makers(
-        connectors=lambda settings, venues: connector_factory(settings, transports, app.clock, only=venues),
-        lines=lambda settings: build_lines(settings, poster),
-        heartbeat=lambda settings: build_heartbeat(settings, poster, app.clock),
-    )
-    return Reloader(app, lambda: load(path, quiet=True), makers)
+
+    def connectors(settings: Settings, venues: frozenset[str]) -> ConnectorFactory:
+        if recorder is None:
+            return connector_factory(settings, transports, app.clock, only=venues)
+        return recorder.connectors(settings, transports, only=venues)
+
+    # a replay has no heartbeat: how long that sleeps must not be recorded
+    clock = app.clock if recorder is None else recorder.machine_clock
+    makers = Makers(connectors, lambda settings: build_lines(settings, poster), lambda settings: build_heartbeat(settings, poster, clock))
+    return Reloader(app, lambda: load(path, quiet=True), makers, recorder)

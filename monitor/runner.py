@@ -61,7 +61,7 @@ async def _run(settings: Settings, path: Path, terminal: bool, recorder: Recorde
         loop.add_signal_handler(number, stop)
     transports, poster = Transports.real(), HttpPoster()
     app = build_application(settings, transports, poster, recorder)
-    reloader = build_reloader(app, path, transports, poster)
+    reloader = build_reloader(app, path, transports, poster, recorder)
     api = ApiServer(app, settings.monitor.host, settings.monitor.port, _token(settings), reloader.reload)
 
     def adopt(changed: Settings) -> None:

@@ -1,7 +1,8 @@
 """The configuration as it is kept in a recording: complete, but with stand-ins for its secrets, of a shape that the program takes.
 
-recorded = without_secrets(settings)     when recording starts
-settings_of(recorded.document)           when it is replayed
+recorded = without_secrets(settings)                        when recording starts
+without_secrets(changed, recorded.stand_ins)                when the program takes another one
+settings_of(recorded.document)                              when it is replayed
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _LONG = 16
 class Recorded:
     """`document`: raw tables, an environment of stand-ins, parameter files, and stand-ins for the addresses of agents by account.
 
-    `stand_ins` by secret never leaves the process. `short` names the settings whose secrets are too short to be searched for.
+    `stand_ins` by secret, also of those known before, never leaves the process.
+    `short` names the settings whose secrets are too short to be searched for.
     """
 
     document: dict[str, Any]
@@ -43,9 +45,12 @@ class Recorded:
     short: tuple[str, ...] = ()
 
 
-def without_secrets(settings: Settings) -> Recorded:
-    """The configuration with a stand-in for every secret, and for the address of every agent, which its key gives away."""
-    found = _Found()
+def without_secrets(settings: Settings, known: Mapping[str, str] | None = None) -> Recorded:
+    """The configuration with a stand-in for every secret, and for the address of every agent, which its key gives away.
+
+    A secret that is `known` keeps its stand-in, by which requests are found again. Raises OSError for a parameter file that is gone.
+    """
+    found = _Found(known or {})
     raw, stand_ins = found.raw(settings, ""), found.stand_ins
     agents: dict[str, str] = {}
     for account in settings.accounts:
@@ -79,9 +84,9 @@ def validated(document: Mapping[str, Any], raw: Mapping[str, Any], *, base: Path
 class _Found:
     """Raw tables of a configuration, and what was found in it on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, str]) -> None:
         self.environ: dict[str, str] = {}
-        self.stand_ins: dict[str, str] = {}
+        self.stand_ins: dict[str, str] = dict(known)
         self.short: list[str] = []
 
     def raw(self, model: BaseModel, where: str) -> dict[str, Any]:

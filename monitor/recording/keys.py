@@ -8,6 +8,9 @@ from urllib.parse import parse_qsl, urlencode
 _OF_THE_MOMENT = frozenset({"nonce", "timestamp", "recvWindow", "signature", "signer", "listenKey"})
 _API_KEY = "X-MBX-APIKEY"
 
+RELOAD_KEY = "reload"
+"""Waiting for another configuration."""
+
 
 def request_key(method: str, url: str, body: bytes, headers: Mapping[str, str] | None) -> str:
     """A request without what changes every time it is signed; with the API key, which says whose it is and is redacted later."""

@@ -34,10 +34,13 @@ BEGIN, CONNECTED, FRAME, RESPONSE, DONE, FAILED, WOKEN, WORKED = (
 SINK, EVALUATION, DIGEST, ALERT = "sink", "evaluation", "digest", "alert"
 """Done by the program itself: events given to the application, an evaluation with what it led to, an alert told."""
 
+RELOADED = "reloaded"
+"""Another configuration is taken, in the rest of this step of the program: `extra` is its document, see `configuration`."""
+
 GAP, END = "gap", "end"
 """Ops that were lost, how many; and the end of a run that was stopped."""
 
-CALLS = frozenset({CONNECTED, FRAME, RESPONSE, DONE, FAILED, WOKEN, WORKED})
+CALLS = frozenset({CONNECTED, FRAME, RESPONSE, DONE, FAILED, WOKEN, WORKED, RELOADED})
 
 
 class Op(NamedTuple):
@@ -56,7 +59,8 @@ class Op(NamedTuple):
     payload: bytes = b""
 
 
-_KINDS = (BEGIN, CONNECTED, FRAME, RESPONSE, DONE, FAILED, WOKEN, WORKED, SINK, EVALUATION, DIGEST, ALERT, GAP, END)
+# their numbers stand in recordings: a new one comes last
+_KINDS = (BEGIN, CONNECTED, FRAME, RESPONSE, DONE, FAILED, WOKEN, WORKED, SINK, EVALUATION, DIGEST, ALERT, GAP, END, RELOADED)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _HEAD = struct.Struct("<BBQQQIII")
 

@@ -7,6 +7,8 @@ with asyncio.Runner(loop_factory=CountingLoop) as runner: ...
                       workers=recorder.workers, later=recorder.later)
     recorder.watch(app, app.alarm.listeners)       before it starts
     ...
+    await recorder.reloaded(settings)              then take them without an await
+    ...
     recorder.end()                                 before it is stopped
     recorder.close()                               after; waits some seconds for the disk at most
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -26,10 +28,11 @@ from config.settings import Settings
 from connectors.clock import Clock
 from connectors.events import Event
 from monitor.recording import ops
-from monitor.recording.configuration import without_secrets
+from monitor.recording.configuration import Recorded, without_secrets
 from monitor.recording.digest import Digest
+from monitor.recording.keys import RELOAD_KEY
 from monitor.recording.redaction import SHORTEST, Redactor
-from monitor.recording.seams import RecordingClock, RecordingHttp, RecordingWebSockets, RecordingWorkers, Tape
+from monitor.recording.seams import NO_TURN, RecordingClock, RecordingHttp, RecordingWebSockets, RecordingWorkers, Tape
 from monitor.recording.turns import CountingLoop
 from monitor.recording.writer import Limits, Writer, WriterStatus
 from monitor.venues import Transports, connector_factory
@@ -79,18 +82,14 @@ class Recorder:
     def __init__(
         self, directory: Path, settings: Settings, *, limits: Limits | None = None, writer: Callable[..., Writer] = Writer
     ) -> None:
-        recorded = without_secrets(settings)
-        for name in recorded.short:
-            _log.warning(
-                "%s has fewer than %d characters: the recorder does not look for it in what it records, as it occurs by chance; "
-                "give it a longer secret",
-                name,
-                SHORTEST,
-            )
+        self._short: set[str] = set()
+        self._redactor = Redactor({})
+        recorded = self._learned(settings, {})
         self.seed = random.SystemRandom().randrange(2**63)
         about = {"configuration": recorded.document, "seed": self.seed}
-        self._writer = writer(directory, about, Redactor(recorded.stand_ins), limits)
+        self._writer = writer(directory, about, self._redactor, limits)
         self._tape: Tape | None = None
+        self._numbers = count()
 
     @property
     def status(self) -> WriterStatus:
@@ -105,19 +104,21 @@ class Recorder:
         self._tape = tape = Tape(clock, loop.selector, self._writer.put)
         self._writer.start()
         tape.did(ops.BEGIN)
+        self.machine_clock = clock
+        """For what is no part of the recording."""
         self.clock: Clock = RecordingClock(clock, tape)
         self.workers: Workers = RecordingWorkers(Threads(), tape)
 
-    def connectors(self, settings: Settings, transports: Transports) -> ConnectorFactory:
-        """The factory of connectors that are recorded."""
-        tape, numbers = self._begun, count()
+    def connectors(self, settings: Settings, transports: Transports, only: Collection[str] | None = None) -> ConnectorFactory:
+        """The factory of connectors that are recorded, of all venues or `only` of some."""
+        tape, numbers = self._begun, self._numbers
         recorded = replace(
             transports,
             http=RecordingHttp(transports.http, tape),
             websocket=RecordingWebSockets(transports.websocket, tape, numbers),
             pinging=RecordingWebSockets(transports.pinging, tape, numbers),
         )
-        build = connector_factory(settings, recorded, self.clock, self.seed)
+        build = connector_factory(settings, recorded, self.clock, self.seed, only=only)
 
         def factory(sink: Callable[[list[Event]], None]) -> Any:
             def recorded_sink(events: list[Event]) -> None:
@@ -137,6 +138,14 @@ class Recorder:
         self._digest = Digest(app)
         listeners.append(lambda alert: self._begun.did(ops.ALERT, extra=told_document(alert)))
 
+    async def reloaded(self, settings: Settings) -> None:
+        """Another configuration: returns where a turn of the loop begins, and what is built of it from then on until the next await is
+        part of the recording. Raises OSError for a parameter file that is gone.
+        """
+        tape, recorded = self._begun, self._learned(settings, self._stand_ins)
+        await tape.turn_begins(NO_TURN)
+        tape.came_back(ops.RELOADED, RELOAD_KEY, NO_TURN, recorded.document)
+
     def end(self) -> None:
         """The run is over: what a stop does is not recorded. Harmless when repeated."""
         if self._tape is not None and self._tape.open:
@@ -147,6 +156,20 @@ class Recorder:
         """Write what waits and let go of the file; takes at most some seconds."""
         self.end()
         self._writer.close()
+
+    def _learned(self, settings: Settings, known: Mapping[str, str]) -> Recorded:
+        recorded = without_secrets(settings, known)
+        self._stand_ins = recorded.stand_ins
+        self._redactor.configure(recorded.stand_ins)
+        for name in [name for name in recorded.short if name not in self._short]:
+            self._short.add(name)
+            _log.warning(
+                "%s has fewer than %d characters: the recorder does not look for it in what it records, as it occurs by chance; "
+                "give it a longer secret",
+                name,
+                SHORTEST,
+            )
+        return recorded
 
     @property
     def _begun(self) -> Tape:

@@ -39,16 +39,20 @@ class Redactor:
     """`stand_ins` maps configured secrets to what is written in their place; those shorter than `SHORTEST` are not searched for."""
 
     def __init__(self, stand_ins: Mapping[str, str]) -> None:
+        self._tokens: dict[bytes, tuple[bytes, list[bytes]]] = {}
+        self._count = 0
+        self.configure(stand_ins)
+
+    def configure(self, stand_ins: Mapping[str, str]) -> None:
+        """Other configured secrets from now on, also while another thread cleans."""
         pairs: dict[bytes, bytes] = {}
         for secret, stand_in in stand_ins.items():
             for form, instead in _forms(secret, stand_in) if len(secret) >= SHORTEST else ():
                 pairs.setdefault(form.encode(), instead.encode())
         # escaped ones are looked for only where there is an escape; the longest first: a secret may be part of another
         longest = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
-        self._pairs = {mark: [pair for pair in longest if _mark(pair[0]) == mark] for mark in _MARKS}
         self._stand_ins = frozenset(pairs.values())
-        self._tokens: dict[bytes, tuple[bytes, list[bytes]]] = {}
-        self._count = 0
+        self._pairs = {mark: [pair for pair in longest if _mark(pair[0]) == mark] for mark in _MARKS}
 
     def clean(self, data: bytes) -> bytes:
         """The same without secrets and tokens."""

@@ -27,6 +27,10 @@ _KEPT_HEADERS = ("retry-after", "x-mbx-used-weight-1m")
 """Headers that connectors read; the others may hold anything."""
 
 
+NO_TURN = -1
+"""The turn of a call that had to wait in any case."""
+
+
 class Tape:
     """Takes ops and gives the present reading. `put` must not block and not raise."""
 

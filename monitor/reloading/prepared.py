@@ -27,11 +27,12 @@ _ROUTING = frozenset({"min_level", "scopes", "tags", "escalate_to"})
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """What makes the parts of a configuration that reach outside. `connectors` is asked for some venues only."""
+    """What makes the parts of a configuration that reach outside. `connectors` is asked for some venues only, `refs` are their accounts."""
 
     connectors: Callable[[Settings, frozenset[str]], ConnectorFactory]
     lines: Callable[[Settings], list[LineSettings]]
     heartbeat: Callable[[Settings], Heartbeat | None]
+    refs: Callable[[Settings], dict[str, list[Any]]] = account_refs
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Prepared:
 def prepare(app: Application, settings: Settings, makers: Makers) -> Prepared:
     """All that a configuration needs beside what runs already. Raises what goes wrong, with nothing changed."""
     before = app.settings
-    told, refs = account_refs(before), account_refs(settings)
+    told, refs = makers.refs(before), makers.refs(settings)
     kept = {venue for venue in told if venue in refs and basis_of(venue, before) == basis_of(venue, settings)}
     coming = frozenset(refs) - kept
     known, wanted = [_key(account) for account in before.accounts], [_key(account) for account in settings.accounts]

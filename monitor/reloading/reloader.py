@@ -1,8 +1,10 @@
 """Reads the configuration of a running monitor again: all of it is taken, or nothing and the one before goes on.
 
-reloader = Reloader(app, load, makers)
+reloader = Reloader(app, load, makers, recorder)
 reloader.ask()                what SIGHUP does
 await reloader.reload()       what POST /-/reload does: what changed, or ReloadError
+
+Where a flight recording runs, the configuration becomes part of it: a replay does `take` at the same moment.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ from connectors.clock import within
 from connectors.errors import Timeout
 from monitor.app import Application
 from monitor.background import beside
+from monitor.recording.recorder import Recorder
 from monitor.reloading.difference import differences, fixed
-from monitor.reloading.prepared import Makers, Prepared, prepare
+from monitor.reloading.prepared import Makers, prepare
 
 _log = logging.getLogger("marginwatch.reload")
 
-RECORDED = "a flight recording runs, and a replay could not follow the change: restart the monitor to change its configuration"
 STOPPING = "the monitor is stopping"
 
 READ_LIMIT_S = 30.0
@@ -34,17 +36,35 @@ class ReloadError(Exception):
     """The configuration was not taken, the one before goes on. The text says why, without secrets."""
 
 
+def take(app: Application, settings: Settings, makers: Makers) -> None:
+    """Run by another configuration from now on, without an await. ReloadError: it cannot be taken, and nothing has changed."""
+    try:
+        prepared = prepare(app, settings, makers)
+    except Exception as defect:  # its text may hold anything
+        raise _unprepared(defect) from None
+    try:
+        prepared.tell_connectors(app)
+    except ValueError:
+        raise ReloadError("a venue's connector refuses its accounts") from None
+    prepared.swap(app)
+
+
+def _unprepared(defect: Exception) -> ReloadError:
+    return ReloadError(f"it cannot be prepared ({type(defect).__name__})")
+
+
 class Reloader:
     """One reload after the other; who asks while one waits for its turn has asked for that one.
 
     `load` reads the configuration, in a thread; each of `adopted` is told of one that was taken.
     """
 
-    def __init__(self, app: Application, load: Callable[[], Settings], makers: Makers) -> None:
+    def __init__(self, app: Application, load: Callable[[], Settings], makers: Makers, recorder: Recorder | None = None) -> None:
         self.adopted: list[Callable[[Settings], None]] = []
         self._app = app
         self._load = load
         self._makers = makers
+        self._recorder = recorder
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[list[str]]] = set()
         self._next: asyncio.Task[list[str]] | None = None
@@ -107,8 +127,6 @@ class Reloader:
 
     async def _reload(self) -> list[str]:
         app = self._app
-        if app.recording is not None:
-            raise ReloadError(RECORDED)
         settings = await self._loaded()
         if keys := fixed(app.settings, settings):
             raise ReloadError("; ".join(f"{key}: restart the monitor to change it" for key in keys))
@@ -117,12 +135,7 @@ class Reloader:
             app.configuration = replace(app.configuration, successful=True, loaded_ms=app.clock.time_ms())
             _log.info("the configuration was read again: nothing changed")
             return []
-        prepared = self._prepared(settings)
-        try:
-            prepared.tell_connectors(app)
-        except ValueError:
-            raise ReloadError("a venue's connector refuses its accounts") from None
-        prepared.swap(app)
+        take(app, settings, await self._begun(settings))
         for adopted in self.adopted:
             adopted(settings)
         _log.warning("the configuration was read again: %s", "; ".join(changed))
@@ -136,9 +149,11 @@ class Reloader:
         def read() -> None:
             found.append(self._load())
 
+        # the end of the reading is no part of a recording
+        clock = self._app.clock if self._recorder is None else self._recorder.machine_clock
         try:
             # a file that does not answer must hold up neither the end of the program nor what is asked later
-            await within(self._app.clock, READ_LIMIT_S, beside(read, "configuration"), "configuration")
+            await within(clock, READ_LIMIT_S, beside(read, "configuration"), "configuration")
         except ConfigError as error:
             raise ReloadError(str(error)) from None
         except Timeout:
@@ -147,8 +162,12 @@ class Reloader:
             raise ReloadError(f"it cannot be read ({type(defect).__name__})") from None
         return found[0]
 
-    def _prepared(self, settings: Settings) -> Prepared:
+    async def _begun(self, settings: Settings) -> Makers:
+        # what a replay does not make must not fail once it stands in the recording that this configuration is taken
         try:
-            return prepare(self._app, settings, self._makers)
+            lines, heartbeat = self._makers.lines(settings), self._makers.heartbeat(settings)
+            if self._recorder is not None:
+                await self._recorder.reloaded(settings)
         except Exception as defect:  # its text may hold anything
-            raise ReloadError(f"it cannot be prepared ({type(defect).__name__})") from None
+            raise _unprepared(defect) from None
+        return replace(self._makers, lines=lambda _: lines, heartbeat=lambda _: heartbeat)

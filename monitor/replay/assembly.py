@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.settings import Settings
-from connectors.events import Event
 from kernels.warmup import warm_up, warm_up_portfolio
-from monitor.app import Application, Connector
+from monitor.app import Application
 from monitor.live.view import PortfolioView
 from monitor.recording import ops
 from monitor.recording.digest import Digest
-from monitor.recording.recorder import sink_document, told_document
+from monitor.recording.recorder import told_document
 from monitor.replay.conductor import Conductor, Divergences, ReplaySelector
-from monitor.replay.seams import ReplayClock, ReplayHttp, ReplayWebSockets, ReplayWorkers
+from monitor.replay.reloads import Configured, Reloads, ReplayConnectors
+from monitor.replay.seams import ReplayClock, ReplayWorkers
+from monitor.replay.settings import ReplaySettings
 from monitor.replay.source import RecordedRun
-from monitor.venues import Transports, connector_factory
 
 Told = tuple[int, int, list[Any]]
 """An alert: clock readings (monotonic ns, Unix ms) and what it says (rule, change, level, key, title)."""
@@ -86,10 +86,11 @@ def _little_collecting() -> Iterator[None]:
 
 
 class Replay:
-    """One replay of a run under a configuration; `run` it once."""
+    """One replay of a run under a configuration; `run` it once. `later` gives what the run's later configurations are replayed as."""
 
-    def __init__(self, recorded: RecordedRun, settings: Settings, wishes: Wishes | None = None) -> None:
+    def __init__(self, recorded: RecordedRun, settings: Settings, wishes: Wishes | None = None, later: Configured | None = None) -> None:
         self._wishes = wishes or Wishes()
+        self._configured = later or ReplaySettings(recorded).later
         self._settings = settings
         self._recorded = recorded
         self._conductor = Conductor(recorded.read(), before=self._before)
@@ -100,7 +101,7 @@ class Replay:
         self._started = 0.0
 
     def run(self) -> Outcome:
-        """Play it to its end, or as far as wished."""
+        """Play it to its end, or as far as wished. Raises what `later` raises."""
         selector = ReplaySelector()
         outcome, conductor = self._outcome, self._conductor
         with _little_collecting(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
@@ -115,30 +116,23 @@ class Replay:
     async def _play(self, selector: ReplaySelector) -> None:
         conductor = self._conductor
         clock = ReplayClock(conductor)
-        websockets = ReplayWebSockets(conductor)
-        transports = Transports(ReplayHttp(conductor), websockets, websockets)
-        build = connector_factory(self._settings, transports, clock, self._recorded.seed, self._recorded.configuration["agents"])
-
-        def factory(sink: Callable[[list[Event]], None]) -> Sequence[Connector]:
-            def noted(events: list[Event]) -> None:
-                conductor.did(ops.SINK, sink_document(events))
-                sink(events)
-
-            return build(noted)
-
+        connectors = ReplayConnectors(conductor, clock, self._recorded.seed)
+        agents = self._recorded.configuration["agents"]
         # what nobody looks at needs not be computed: the close look at portfolios feeds nothing back. Garbage is collected below
         workers = ReplayWorkers(conductor, {"view": PortfolioView("", 0), "collection": None})
-        app = Application(self._settings, factory, (), clock, workers=workers, later=self._later)
+        app = Application(self._settings, connectors.factory(self._settings, agents), (), clock, workers=workers, later=self._later)
         self._app, self._digest = app, Digest(app)
         app.alarm.listeners.append(self._told)
         self._started = time.perf_counter()
         selector.conductor = conductor
-        start = asyncio.create_task(app.start())
+        reloads = Reloads(conductor, app, connectors, self._configured, agents)
+        tasks = asyncio.create_task(app.start()), asyncio.create_task(reloads.follow())
         await conductor.play()
         self._look(conductor.now_ns)
-        start.cancel()
-        with suppress(asyncio.CancelledError):
-            await start
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     def _later(self, callback: Callable[[], None]) -> None:
         self._conductor.later(lambda: self._evaluate(callback))

@@ -67,13 +67,24 @@ def run_replay(
         return UNUSABLE
     warm()
     echo(f"run {recorded.number}, recorded from {told_time(begin_ms)} UTC")
-    outcome = Replay(recorded, configured.settings, wishes).run()
+    try:
+        return _replay(recorded, configured, other, wanted, wishes, echo)
+    except ReplayError as error:
+        click.echo(str(error), err=True)
+        return UNUSABLE
+
+
+def _replay(
+    recorded: RecordedRun, configured: ReplaySettings, other: Settings | None, wanted: dict[str, float], wishes: Wishes, echo: Echo
+) -> int:
+    outcome = Replay(recorded, configured.settings, wishes, configured.later).run()
     code = _tell(recorded, outcome, configured.is_recorded, echo)
     for at_ns in outcome.not_reached:
         echo(f"no report of {_seconds(at_ns)}: the replay ended at {outcome.recorded_seconds:.1f}s")
     if other is not None:
         before = "as recorded" if configured.is_recorded else "under --config alone"
-        for line in _compared(recorded, other, wanted, outcome, wishes, before):
+        changed = Replay(recorded, other, Wishes(until_ns=wishes.until_ns), lambda document: configured.later(document, wanted)).run()
+        for line in _compared(changed, wanted, outcome, before):
             echo(line)
     return code
 
@@ -90,7 +101,9 @@ def comparable(alerts: Sequence[Told]) -> list[Told]:
 
 
 def without_lone_reminders(ours: Sequence[Told], theirs: Sequence[Told]) -> tuple[list[Told], list[Told], int]:
-    """Both without the reminders that only one of them has, and how many those are: a silence ends with one, and is not recorded."""
+    """Both without the reminders that only one of them has, and how many those are: a silence, which is not recorded,
+    ends with one, and so does the wait of a new receiver, which a replay has not.
+    """
     told, was = ([str(one) for one in alerts] for alerts in (ours, theirs))
     common = set(told) & set(was)
     kept = [
@@ -130,7 +143,7 @@ def _tell(recorded: RecordedRun, outcome: Outcome, is_recorded: bool, echo: Echo
 def _tell_alerts(outcome: Outcome, echo: Echo) -> bool:
     ours, theirs, reminders = without_lone_reminders(comparable(outcome.alerts), comparable(outcome.recorded_alerts))
     if reminders:
-        echo(f"note: {reminders} reminders after silences are not compared")
+        echo(f"note: {reminders} reminders after silences and reloads are not compared")
     if ours == theirs:
         echo(f"{len(ours)} alerts, all as recorded")
         return True
@@ -143,10 +156,7 @@ def _tell_alerts(outcome: Outcome, echo: Echo) -> bool:
     return False
 
 
-def _compared(
-    recorded: RecordedRun, settings: Settings, levels: dict[str, float], outcome: Outcome, wishes: Wishes, before: str
-) -> list[str]:
-    changed = Replay(recorded, settings, Wishes(until_ns=wishes.until_ns)).run()
+def _compared(changed: Outcome, levels: dict[str, float], outcome: Outcome, before: str) -> list[str]:
     asked = [Level[name.upper()] for name in levels]
     text = ", ".join(f"{name} at {value:.0%}" for name, value in levels.items())
     return compared_lines(compare(outcome.alerts, changed.alerts, outcome.begin_ns), asked, text, before)

@@ -167,6 +167,10 @@ class Conductor:
         if not self.ended:
             await self._finished
 
+    def stop(self) -> None:
+        """Play no further."""
+        self._end()
+
     def turn_begins(self, is_idle: bool) -> None:
         """A turn of the loop begins; `is_idle`: nothing is left to do."""
         self.turns += 1

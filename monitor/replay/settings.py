@@ -27,22 +27,34 @@ _MOVABLE = [name for name in get_args(LevelName) if name != "liquidation"]
 
 
 class ReplaySettings:
-    """What a run is replayed under: with `path`, that file's thresholds, alerts, portfolios, fx and market, but accounts, venues and
-    receivers of the recording. Raises ReplayError where its accounts are not the recorded ones, ConfigError for a bad file.
+    """What a run is replayed under, from its start or from where it took the configuration of `document`.
+
+    With `path`, that file's thresholds, alerts, portfolios, fx and market, but accounts, venues and receivers of the
+    recording. Raises ReplayError where its accounts are not the recorded ones, ConfigError for a bad file.
     """
 
-    def __init__(self, run: RecordedRun, path: Path | None = None) -> None:
-        self._run = run
+    def __init__(self, run: RecordedRun, path: Path | None = None, document: Mapping[str, Any] | None = None) -> None:
+        self._run, self._path = run, path
+        self._document = run.configuration if document is None else document
         self._base = None if path is None else path.parent
-        self._raw: Raw = dict(run.configuration["settings"]) if path is None else _from_file(run.configuration["settings"], path)
+        recorded = self._document["settings"]
+        self._raw: Raw = dict(recorded) if path is None else _from_file(recorded, path)
         self.is_recorded = path is None
         """Whether it is the configuration of the recorded run, so that its alerts are to be the same."""
         try:
-            self.settings = validated(run.configuration, self._raw, base=self._base)
+            self.settings = validated(self._document, self._raw, base=self._base)
         except ConfigError as error:
             if path is not None:
                 raise
             raise ReplayError(f"this program does not take the recorded configuration any more:\n{error}") from None
+
+    def later(self, document: Mapping[str, Any], levels: Mapping[str, float] | None = None) -> Settings:
+        """The same of a configuration that the run took later, with `levels` where they are given. Raises ReplayError."""
+        try:
+            configured = ReplaySettings(self._run, self._path, document)
+            return configured.with_levels(levels) if levels else configured.settings
+        except (ReplayError, ConfigError) as error:
+            raise ReplayError(f"the recorded run was given another configuration, under which it cannot be replayed so: {error}") from None
 
     def with_levels(self, levels: Mapping[str, float]) -> Settings:
         """The same with other levels for every account and portfolio. Raises ConfigError where they make no sense."""
@@ -54,7 +66,7 @@ class ReplaySettings:
         raw = {**self._raw, "accounts": accounts}
         if "levels" in PortfolioSettings.model_fields and "portfolios" in raw:
             raw["portfolios"] = [{**row, "levels": {**row.get("levels", {}), **levels}} for row in raw["portfolios"]]
-        return validated(self._run.configuration, raw, base=self._base)
+        return validated(self._document, raw, base=self._base)
 
 
 def parse_levels(texts: Iterable[str]) -> dict[str, float]:

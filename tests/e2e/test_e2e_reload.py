@@ -56,7 +56,8 @@ async def test_a_running_monitor_takes_what_it_can_and_keeps_its_connections(
             return answer.status, await answer.text()
 
     write(1, monitor="")
-    monitor = await launcher.start(*MARGINWATCH, "run", "--config", path)
+    recordings = tmp_path / "recordings"
+    monitor = await launcher.start(*MARGINWATCH, "run", "--config", path, "--record", recordings)
     await until(is_ready, 60.0, lambda: monitor.printed)
     connects = venue.connects
     assert await metric("config_last_reload_successful") == 1.0
@@ -93,3 +94,6 @@ async def test_a_running_monitor_takes_what_it_can_and_keeps_its_connections(
     assert "Traceback" not in monitor.printed
     for secret in (SECRET, *(plan.address.removeprefix("0x") for plan in plans)):
         assert secret not in monitor.printed + answer
+    replay = await launcher.start(*MARGINWATCH, "replay", recordings)
+    assert await replay.ended(60.0) == 0, replay.printed
+    assert "0 differ" in replay.printed

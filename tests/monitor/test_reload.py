@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from types import SimpleNamespace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,15 +15,17 @@ import pytest
 from config.errors import ConfigError, Problem
 from config.settings import Settings
 from connectors.events import FeedStatus, Fill, KeyState, OrdersSnapshot
+from monitor.alerts.dispatcher import LineSettings
 from monitor.alerts.incident import Change
 from monitor.alerts.rules import Rule
 from monitor.app import Application
 from monitor.margin.hyperliquid import VENUE
 from monitor.margin.result import Level
-from monitor.reloading.reloader import READ_LIMIT_S, RECORDED, STOPPING, ReloadError
+from monitor.reloading.prepared import Makers
+from monitor.reloading.reloader import READ_LIMIT_S, STOPPING, Reloader, ReloadError
 from tests.monitor.own_app import SECTIONS_FEED, started
 from tests.monitor.own_desk import name
-from tests.monitor.reloads import ENVIRON, ReloadedApplication, desk, risky, run
+from tests.monitor.reloads import ENVIRON, ReloadedApplication, desk, hooks, risky, run
 
 
 def levels(warning: float, critical: float) -> dict[str, Any]:
@@ -256,12 +260,50 @@ async def test_nothing_changed_touches_nothing() -> None:
         assert own.app.configuration.loaded_ms == own.clock.time_ms()
 
 
-async def test_a_recorded_run_keeps_its_configuration() -> None:
+class Tape:
+    """A flight recorder that notes which accounts were watched, and which receivers were made, when it was told of a configuration."""
+
+    def __init__(self, own: ReloadedApplication) -> None:
+        self.machine_clock = own.clock
+        self.noted: list[tuple[list[str], list[str]]] = []
+        self._own = own
+
+    async def reloaded(self, settings: Settings) -> None:
+        self.noted.append(([account for _, account in self._own.app.book.accounts], list(self._own.parts.receivers)))
+
+
+def recorded(own: ReloadedApplication, load: Callable[[], Settings], makers: Makers | None = None) -> tuple[Reloader, Tape]:
+    tape = Tape(own)
+    return Reloader(own.app, load, makers or own.parts.makers, tape), tape  # type: ignore[arg-type]
+
+
+async def test_a_recording_is_told_of_a_configuration_before_anything_of_it_runs() -> None:
     own = ReloadedApplication(desk())
     async with started(own):
-        own.app.recording = SimpleNamespace()  # type: ignore[assignment]
-        with pytest.raises(ReloadError, match=RECORDED):
-            await own.reload(desk("maker", "hedger"))
+        reloader, tape = recorded(own, lambda: desk("maker", "hedger", receivers=hooks("pager")))
+        own.parts.receivers.clear()
+        await reloader.reload()
+        assert [watched for watched, _ in tape.noted] == [["maker"]]
+        assert "pager" in tape.noted[0][1], "what a replay does not make can fail no more"
+        assert list(own.app.book.accounts) == [(VENUE, "maker"), (VENUE, "hedger")]
+
+
+async def test_a_recording_is_told_of_nothing_that_is_not_taken() -> None:
+    own = ReloadedApplication(desk())
+
+    def fails(settings: Settings) -> list[LineSettings]:
+        raise RuntimeError("https://hook.example/secret")
+
+    async with started(own):
+        for given, makers in (
+            (desk(), None),
+            (desk("hedger", monitor={"listen": "127.0.0.1:1"}), None),
+            (desk("hedger"), replace(own.parts.makers, lines=fails)),
+        ):
+            reloader, tape = recorded(own, lambda given=given: given, makers)  # type: ignore[misc]
+            with suppress(ReloadError):
+                await reloader.reload()
+            assert tape.noted == []
         assert list(own.app.book.accounts) == [(VENUE, "maker")]
 
 

@@ -151,3 +151,9 @@ def test_a_block_that_unpacks_without_end_is_damaged(tmp_path: Path, monkeypatch
     assert len(list(read_blocks(path))) == 3
     monkeypatch.setattr("monitor.recording.segments._LARGEST_BLOCK", 10_000)
     assert len(whole_blocks(path)) == 2
+
+
+def test_the_numbers_of_kinds_stay_what_recordings_hold() -> None:
+    seams = [ops.CONNECTED, ops.FRAME, ops.RESPONSE, ops.DONE, ops.FAILED, ops.WOKEN, ops.WORKED]
+    kinds = [ops.BEGIN, *seams, ops.SINK, ops.EVALUATION, ops.DIGEST, ops.ALERT, ops.GAP, ops.END, ops.RELOADED]
+    assert [encode(Op(kind, "", True, 0, 0, 0), b"", b"", b"")[0] for kind in kinds] == list(range(len(kinds)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from urllib.parse import quote
@@ -11,12 +12,16 @@ from hypothesis import strategies as st
 
 from config import load
 from config.secrets import Resolved, Secret
+from config.settings import Settings
 from connectors.aster.settings import AgentKey
 from connectors.aster.signing import AgentSigner, Nonces, VenueClock
-from connectors.clock import ManualClock
+from connectors.clock import ManualClock, SystemClock
+from monitor.recording import ops
 from monitor.recording.configuration import settings_of, stand_in, without_secrets
+from monitor.recording.ops import Op
 from monitor.recording.recorder import Recorder
 from monitor.recording.redaction import MOST_TOKENS, Redactor
+from monitor.recording.turns import CountingLoop
 from monitor.replay.source import open_run
 from tests.monitor.recording.made_ops import frame
 
@@ -195,3 +200,51 @@ def test_a_secret_that_was_pasted_elsewhere_is_gone_from_the_configuration(tmp_p
     settings = load(path, environ={"U": "https://hooks.example.com/y"}, quiet=True)
     settings.receivers["h"]._resolved["url"] = Resolved(Secret("pasted-secret-0123"), "environment U")
     assert "pasted-secret" not in str(without_secrets(settings).document)
+
+
+def with_hooks(tmp_path: Path, **secrets: str) -> Settings:
+    """Webhooks of these names with these secrets."""
+    path = tmp_path / "hooks.toml"
+    hooks = "".join(f'[receivers.{name}]\ntype = "webhook"\nurl_env = "U"\nsecret_env = "{name}"\n' for name in secrets)
+    path.write_text(f'{hooks}[[accounts]]\nid = "main"\nvenue = "hyperliquid"\naddress = "0x{"1" * 40}"\n')
+    return load(path, environ={"U": "https://hooks.example.com/y", **secrets}, quiet=True)
+
+
+def test_a_secret_keeps_its_stand_in_when_the_configuration_becomes_another(tmp_path: Path) -> None:
+    first = without_secrets(with_hooks(tmp_path, a="secret-of-a-0001", b="secret-of-b-0002"))
+    later = without_secrets(with_hooks(tmp_path, c="secret-of-c-0003", b="secret-of-b-0002"), first.stand_ins)
+    receivers = settings_of(later.document).receivers
+    assert receivers["b"].secrets["secret"].reveal() == first.stand_ins["secret-of-b-0002"]
+    assert receivers["c"].secrets["secret"].reveal() == later.stand_ins["secret-of-c-0003"]
+    assert later.stand_ins.items() >= first.stand_ins.items()
+    assert len(set(later.stand_ins.values())) == len(later.stand_ins) == 4
+
+
+def test_a_redactor_looks_for_the_secrets_of_another_configuration_too() -> None:
+    redactor = Redactor({"secret-of-a-0001": "xxxxxxx1"})
+    token = redactor.clean(b'{"access_token":"tokentokentoken"}')
+    redactor.configure({"secret-of-a-0001": "xxxxxxx1", "secret-of-b-0002": "xxxxxxx2"})
+    assert redactor.clean(b"secret-of-a-0001 secret-of-b-0002") == b"xxxxxxx1 xxxxxxx2"
+    assert redactor.clean(b'{"access_token":"tokentokentoken"}') == token, "a token keeps what stands for it"
+
+
+def test_what_a_later_configuration_keeps_secret_is_taken_out_from_then_on(tmp_path: Path) -> None:
+    first, later = (with_hooks(tmp_path, **{name: f"secret-of-{name}-000{name}"}) for name in "ab")
+    recorder = Recorder(tmp_path / "run", first)
+
+    async def run() -> None:
+        recorder.begin(SystemClock())
+        await recorder.reloaded(later)
+        recorder._writer.put(Op(ops.FRAME, "recv 0", False, 9, 9, 9, None, b"secret-of-a-000a secret-of-b-000b"))
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        runner.run(run())
+    recorder.close()
+    begin, reloaded, frame_op, _ = open_run(tmp_path / "run").read()
+    assert (reloaded.kind, reloaded.is_sync) == (ops.RELOADED, False)
+    assert reloaded.turn > begin.turn
+    receivers = settings_of(reloaded.extra).receivers
+    assert list(receivers) == ["b"]
+    assert b"secret" not in frame_op.payload
+    assert receivers["b"].secrets["secret"].reveal().encode() == frame_op.payload.split()[1]
+    assert "secret-of" not in str(reloaded.extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from monitor.recording.recorder import Recorder
 from monitor.recording.segments import block, header_block, read_blocks, read_header, segments
 from monitor.recording.turns import CountingLoop
 from monitor.recording.writer import Writer
+from monitor.reloading.prepared import Makers
+from monitor.reloading.reloader import Reloader
 from monitor.venues import Transports
+from tests.monitor.reloads import Parts
 
 STEP_S = 0.1
 HOOK = "https://hooks.example.com/services/T0001/B0002/abcdefghijklmnop"
@@ -52,6 +55,9 @@ class Desk:
 
     directory: Path
     settings: Settings
+    later: list[Settings] = field(default_factory=list)
+    """The configurations that were taken while it ran."""
+    changed: list[str] = field(default_factory=list)
     alerts: list[str] = field(default_factory=list)
     evaluations: int = 0
     given_out: set[str] = field(default_factory=set)
@@ -59,18 +65,29 @@ class Desk:
     def secrets(self) -> set[str]:
         """Every secret that the run knew."""
         found = set(self.given_out)
-        for holder in (self.settings.monitor, *self.settings.accounts, *self.settings.receivers.values()):
-            found |= {secret.reveal() for secret in holder.secrets.values()}
+        for settings in (self.settings, *self.later):
+            for holder in (settings.monitor, *settings.accounts, *settings.receivers.values()):
+                found |= {secret.reveal() for secret in holder.secrets.values()}
         return found
 
 
-def record(directory: Path, scenario: str, seconds: float, factor: float = 3.0) -> Desk:
-    """Run the demo's desk for so many seconds of its own time, recorded."""
+Change = Callable[[Settings], Settings]
+
+
+def record(
+    directory: Path,
+    scenario: str,
+    seconds: float,
+    factor: float = 3.0,
+    first: Change | None = None,
+    changes: Sequence[tuple[float, Change]] = (),
+) -> Desk:
+    """Run the demo's desk for so many seconds of its own time, recorded; `changes` are made to its configuration at their seconds."""
     permit_compilation()
     warm_up_portfolio()
     try:
         with asyncio.Runner(loop_factory=CountingLoop) as runner:
-            return runner.run(_run(directory, scenario, seconds, factor))
+            return runner.run(_run(directory, scenario, seconds, factor, first, changes))
     finally:
         permit_compilation()
 
@@ -85,16 +102,49 @@ class _Spying(Writer):
         super().put(op)
 
 
-async def _run(directory: Path, scenario: str, seconds: float, factor: float) -> Desk:
+class Reloads:
+    """Makes the changes of a run's configuration, as a signal does. Its receivers take everything."""
+
+    def __init__(
+        self,
+        app: Application,
+        recorder: Recorder,
+        transports: Transports,
+        clock: FastClock,
+        desk: Desk,
+        changes: Sequence[tuple[float, Change]],
+    ) -> None:
+        self._app, self._desk, self._changes = app, desk, list(changes)
+        makers = Makers(
+            lambda settings, venues: recorder.connectors(settings, transports, only=venues), Parts(clock).lines, lambda settings: None
+        )
+        self._reloader = Reloader(app, self._changed, makers, recorder)
+
+    def _changed(self) -> Settings:
+        return self._changes[0][1](self._app.settings)
+
+    async def until(self, seconds: float) -> None:
+        """Make what is due."""
+        while self._changes and self._changes[0][0] <= seconds:
+            self._desk.changed += await self._reloader.reload()
+            self._desk.later.append(self._app.settings)
+            self._changes.pop(0)
+
+
+async def _run(
+    directory: Path, scenario: str, seconds: float, factor: float, first: Change | None, changes: Sequence[tuple[float, Change]]
+) -> Desk:
     venues, transports, clock = Venues.of(scenario, 30.0), Transports.real(), FastClock(factor)
     await venues.start()
     settings = with_secrets(demo_settings(venues, scenario, 0))
+    settings = settings if first is None else first(settings)
     desk = Desk(directory, settings)
     recorder = Recorder(directory, settings, writer=lambda *given: _Spying(desk, *given))
     recorder.begin(clock)
     app = Application(
         settings, recorder.connectors(settings, transports), [], recorder.clock, workers=recorder.workers, later=recorder.later
     )
+    reloads = Reloads(app, recorder, transports, clock, desk, changes)
     recorder.watch(app, app.alarm.listeners)
     app.alarm.listeners.append(lambda alert: desk.alerts.append(alert.title))
     try:
@@ -106,6 +156,7 @@ async def _run(directory: Path, scenario: str, seconds: float, factor: float) ->
             now_ns = clock.monotonic_ns()
             await venues.step((now_ns - before_ns) / 1e9)
             before_ns = now_ns
+            await reloads.until(seconds - (end_ns - now_ns) / 1e9)
         desk.evaluations = app.engine.statistics.evaluations
     finally:
         recorder.end()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from connectors.errors import ConnectionLost
 from monitor.margin.result import Level
 from monitor.recording import ops
-from monitor.recording.keys import request_key, sleep_key
+from monitor.recording.keys import RELOAD_KEY, request_key, sleep_key
 from monitor.recording.ops import Op, error_document
 from monitor.replay.compare import FirstTold, compare, compared_lines
 from monitor.replay.conductor import OVERDUE_NS, Conductor, ReplaySelector
@@ -177,6 +177,27 @@ def test_answers_go_to_the_request_they_were_given_to() -> None:
     script = [op(ops.RESPONSE, f"GET http://h/p user={user} ", 1, 3, [200, {}], user.encode()) for user in "ba"]
     assert played(script, program).divergences.total == 0
     assert bodies == [b"a", b"b"]
+
+
+def test_who_waits_for_another_configuration_gets_it_at_its_reading_and_disturbs_nobody() -> None:
+    seen: list[tuple[object, int]] = []
+
+    async def program(conductor: Conductor) -> None:
+        async def follow() -> None:
+            while True:
+                seen.append(((await conductor.call(RELOAD_KEY)).extra, conductor.now_ns))
+
+        following = asyncio.create_task(follow())
+        try:
+            await ReplayClock(conductor).sleep(5.0)
+            seen.append(("awake", conductor.now_ns))
+            await asyncio.Event().wait()
+        finally:
+            following.cancel()
+
+    script = [op(ops.RELOADED, RELOAD_KEY, 2 * S, 3, {"a": 1}), op(ops.WOKEN, sleep_key(5 * S), 5 * S, 9, 0)]
+    assert played(script, program).divergences.total == 0
+    assert seen == [({"a": 1}, 2 * S), ("awake", 5 * S)]
 
 
 def test_the_key_of_a_request_says_whose_it_is_and_nothing_of_the_moment() -> None:

@@ -179,7 +179,7 @@ def test_a_lone_reminder_is_told_but_not_compared(desk: Desk, tmp_path: Path) ->
     lines: list[str] = []
     # what fired in its place is missed all the same
     assert run_replay(tmp_path / "other", echo=lines.append) == DIFFERENT
-    assert "note: 1 reminders after silences are not compared" in lines
+    assert "note: 1 reminders after silences and reloads are not compared" in lines
 
 
 def test_with_a_configuration_it_says_that_alerts_are_not_compared(desk: Desk, tmp_path: Path) -> None:
