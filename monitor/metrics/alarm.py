@@ -55,6 +55,8 @@ def alarm_families(told: AlarmRows) -> Iterator[Metric]:
     yield gauge("level_threshold_ratio", "Ratio at which a level begins.", labels, _thresholds(told.settings))
     yield gauge("alerts_firing", "Alerts that fire now.", ("rule", "severity"), _firing(told))
     yield from _receivers(told.receivers)
+    failing = [((row.name,), row.failing > 0) for row in told.receivers if not _is_log(told.settings, row)]
+    yield gauge("receiver_failing", "1 while a receiver takes nothing; a log wakes up nobody and is none.", ("receiver",), failing)
     outbox = told.outbox
     yield one("outbox_pending", "Deliveries still to be made.", outbox.pending)
     oldest = "When the oldest alert that is still to be delivered was raised; 0 without one."
@@ -88,10 +90,14 @@ def _receivers(rows: Sequence[ReceiverStatistics]) -> Iterator[Metric]:
     yield counter("notifications_total", "Notifications delivered.", receiver, (((row.name,), row.delivered) for row in rows))
     failed = [((row.name, why), count) for row in rows for why, count in (("deadline", row.failed), ("dropped", row.dropped))]
     yield counter("notifications_failed_total", "Notifications given up or dropped.", ("receiver", "reason"), failed)
-    yield gauge("receiver_failing", "1 while a receiver takes nothing.", receiver, (((row.name,), row.failing > 0) for row in rows))
     yield gauge("queue_depth", "What waits now.", queue, ((_queue(row), row.waiting) for row in rows))
     yield gauge("queue_peak_depth", "Most that ever waited.", queue, ((_queue(row), row.peak) for row in rows))
     yield counter("queue_dropped_total", "What did not fit.", queue, ((_queue(row), row.dropped) for row in rows))
+
+
+def _is_log(settings: Settings, row: ReceiverStatistics) -> bool:
+    known = settings.receivers.get(row.name)
+    return known is not None and known.type == "log"
 
 
 def _queue(row: ReceiverStatistics) -> tuple[str]:

@@ -57,6 +57,15 @@ def test_a_receiver_is_counted_before_it_was_ever_used() -> None:
     assert by(samples["receiver_failing"], "receiver") == {("recorder",): 0.0}
 
 
+def test_a_log_is_nobody_who_could_fail_to_hear() -> None:
+    own = OwnApplication()
+    overrides = {"accounts": [OWN_ACCOUNT], "receivers": {"recorder": {"type": "log"}}}
+    own.app.settings = load(DEMO, overrides=overrides, quiet=True)
+    samples = scraped(own.app)
+    assert samples["receiver_failing"] == [], "Prometheus pages in its stead"
+    assert by(samples["notifications"], "receiver") == {("recorder",): 0.0}
+
+
 def test_what_is_not_known_of_the_program_has_no_sample() -> None:
     own = OwnApplication()
     assert scraped(own.app)["kernel_warmup_seconds"] == []
