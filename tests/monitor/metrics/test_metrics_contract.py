@@ -33,7 +33,7 @@ class Documented(NamedTuple):
 
 class _Caller:
     async def get(self, url: Secret, timeout_s: float) -> None:
-        raise NotImplementedError
+        raise AssertionError("a heartbeat that was never started has called")
 
 
 def documented() -> dict[str, Documented]:

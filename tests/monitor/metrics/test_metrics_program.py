@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from config import DEMO, load
-from connectors.events import FeedStatus, KeyState, ParseError
+from connectors.events import KeyState, ParseError
 from monitor.app import ConfigurationState
 from monitor.margin.hyperliquid import VENUE
 from monitor.metrics.alarm import alarm_families, take_alarm
 from monitor.metrics.feeds import OTHER, UNFORESEEN
 from tests.monitor.metrics.scrapes import by, scraped
-from tests.monitor.own_app import SECTIONS_FEED, OwnApplication, cash_for, marks, opening
+from tests.monitor.own_app import OwnApplication, cash_for, marks, opening
 from tests.monitor.own_desk import ACCOUNT, position
 
 OWN_ACCOUNT = {"id": ACCOUNT, "venue": VENUE, "address": f"0x{0xB001:040x}"}
@@ -126,16 +126,3 @@ def test_the_oldest_alert_that_waits_is_told_by_its_time_in_seconds() -> None:
     for rows, expected in ((told, 0.0), (waiting, 1_700_000_000.5)):
         families = {family.name: family.samples for family in alarm_families(rows)}
         assert [sample.value for sample in families["marginwatch_outbox_oldest_timestamp_seconds"]] == [expected]
-
-
-async def test_twenty_accounts_stay_below_two_thousand_series() -> None:
-    names = tuple(f"account-{number}" for number in range(20))
-    own = OwnApplication(names)
-    for name in names:
-        await own.tell(*opening(own, position("BTC", 10.0, 100.0), position("ETH", 1.0, 100.0, isolated=50.0), account=name))
-        for feed in (SECTIONS_FEED, "spotState", "userFills", "userFundings", "openOrders", "userNonFundingLedgerUpdates"):
-            await own.feed(feed, FeedStatus.FRESH, name)
-    await own.tell(marks(own, ETH=100.0))
-    samples = scraped(own.app)
-    assert len(samples["account_valid"]) == 40
-    assert sum(map(len, samples.values())) <= 2000
