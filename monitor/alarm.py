@@ -204,7 +204,7 @@ class Alarm:
             self.watch.after(now_ns)
             return self.watch.occurrences()
         except Exception as defect:
-            self._defect = self._defect or defect
+            self.fail(defect)
             return []
 
     def portfolios_evaluated(self, crossed: Iterable[str], now_ns: int) -> None:
@@ -310,7 +310,7 @@ class Alarm:
                 try:
                     listener(alert)
                 except Exception as defect:
-                    self._defect = self._defect or defect
+                    self.fail(defect)
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / SECOND_NS
