@@ -42,10 +42,10 @@ def status(app: Application) -> dict[str, Any]:
         "unready": unready,
         "started_ms": app.started_ms,
         "pools": [pool_document(result, funding.get(result.scope)) for result in results],
-        "portfolios": _portfolios(app),
+        "portfolios": portfolios(app),
         "market": _market(app),
         "alerts": [incident_document(app, incident) for incident in app.alarm.policy.firing()],
-        "feeds": [_feed(state, now_ns) for state in app.book.freshness.feeds.values()],
+        "feeds": [feed_document(state, now_ns) for state in app.book.freshness.feeds.values()],
         "connectors": [{"venue": connector.venue, **connector.describe()} for connector in app.connectors],
         "venues": {
             venue: {
@@ -226,7 +226,8 @@ def _scope(scope: AlertScope) -> dict[str, str]:
     return {"kind": scope.kind.value, "venue": scope.venue, "account": scope.account, "name": scope.name}
 
 
-def _portfolios(app: Application) -> list[dict[str, Any]]:
+def portfolios(app: Application) -> list[dict[str, Any]]:
+    """Every portfolio: figures of the last tick, and what the last close look at it added."""
     views = {view.portfolio: view for view in app.portfolio_views}
     return [_portfolio(figures, views.get(figures.portfolio), app.portfolios.as_of_ms) for figures in app.portfolios.figures()]
 
@@ -308,7 +309,8 @@ def incident_document(app: Application, incident: OpenIncident) -> dict[str, Any
     return firing_document(incident, _time_ms(app, incident.opened_s), _time_ms(app, incident.notified_s))
 
 
-def _feed(state: FeedState, now_ns: int) -> dict[str, Any]:
+def feed_document(state: FeedState, now_ns: int) -> dict[str, Any]:
+    """One feed; `since_s` is for how long it has been in its state."""
     return {
         "venue": state.venue,
         "feed": state.feed,
