@@ -1,0 +1,199 @@
+"""GET /api/v1/stream: what pages show, as it changes, over a WebSocket (docs/api.md).
+
+One publisher for all clients, which runs only while there are any: it brings the board up to date in turns of the event loop, closes a
+version at most ten times a second, and wakes the clients a few at a time. A client sends itself what it lacks of the newest version, so
+one whose line is full misses versions and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator
+
+from aiohttp import WSMsgType, web
+
+from monitor.app import SECOND_NS, Application
+from monitor.metrics.pace import TURN_S, turns
+from monitor.web.board import Board
+from monitor.web.kept import KeptReports
+from monitor.web.origin import is_foreign
+from monitor.web.rows import OF_REPORTS, OF_SECONDS, OF_TICKS, Row, Rows, report_rows
+
+STREAM = "/api/v1/stream"
+
+FRAME_S = 0.1
+"""At most so often."""
+
+SILENCE_S = 1.0
+"""At least so often, though nothing changed: pages take a longer silence for a dead line."""
+
+SHARE = 0.05
+"""Of the event loop's time for bringing the board up to date; with hundreds of pools frames come more rarely instead."""
+
+SLICE = 4
+"""Clients served in one turn of the loop; 10 would be the most."""
+
+MOST_CLIENTS = 200
+STALLED_S = 30.0
+"""A client that takes nothing for so long is let go."""
+
+PING_S = 15.0
+MOST_SAID = 1024
+"""Bytes of a message from a client, which has nothing to say."""
+
+REPORT_SHARE, REPORT_S, CALENDAR_S = 0.1, 1.0, 15.0
+"""Reports are computed at most so often, and for at most this share of a thread's time."""
+
+_log = logging.getLogger("marginwatch.web")
+
+
+class _Client:
+    __slots__ = ("due", "sequence", "socket")
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self.sequence = 0
+        self.due = asyncio.Event()
+
+
+class Stream:
+    """The stream of one application. `kept` computes the reports that it shows."""
+
+    def __init__(self, app: Application, kept: KeptReports) -> None:
+        self._app = app
+        self._kept = kept
+        self._rows = Rows(app)
+        self._board = Board()
+        self._clients: set[_Client] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._told_ns = 0
+
+    @property
+    def pages(self) -> int:
+        """How many clients are connected."""
+        return len(self._clients)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Serve it."""
+        router.add_get(STREAM, self._serve)
+
+    async def close(self) -> None:
+        """Let every client go: they come again, and are asked again who they are."""
+        for client in list(self._clients):
+            await client.socket.close(code=1012, message=b"connect again")
+        await self._rest()
+
+    # -- clients -------------------------------------------------------------------------------------------------------------
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if is_foreign(request, self._app.settings.link):
+            return web.json_response({"error": "a page of another origin may not follow the stream"}, status=403)
+        if len(self._clients) >= MOST_CLIENTS:
+            told = {"error": f"{MOST_CLIENTS} pages are connected, the most there may be; close one"}
+            return web.json_response(told, status=503, headers={"Retry-After": "10"})
+        socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=MOST_SAID)
+        await socket.prepare(request)
+        client = _Client(socket)
+        self._clients.add(client)
+        self._work()
+        writing = asyncio.create_task(self._write(client))
+        try:
+            async for _ in socket:
+                pass
+        finally:
+            self._clients.discard(client)
+            if not self._clients:
+                await self._rest()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        return socket
+
+    async def _write(self, client: _Client) -> None:
+        try:
+            while True:
+                await client.due.wait()
+                client.due.clear()
+                frame, client.sequence = self._board.frame(client.sequence), self._board.sequence
+                async with asyncio.timeout(STALLED_S):
+                    await client.socket.send_frame(frame, WSMsgType.TEXT)
+        except (TimeoutError, ConnectionError):
+            transport = client.socket.get_extra_info("transport")  # a close would wait behind what it does not take
+            if transport is not None:
+                transport.abort()
+
+    # -- the publisher -------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        if all(task.done() for task in self._tasks):
+            self._tasks = [asyncio.create_task(work) for work in (self._publish(), self._report(), self._tell_calendar())]
+
+    async def _rest(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _publish(self) -> None:
+        seconds_ns = 0
+        while self._clients:
+            began_ns = time.monotonic_ns()
+            try:
+                spent_s = await self._take(OF_TICKS, self._rows.of_ticks())
+                if began_ns - seconds_ns >= SECOND_NS:
+                    seconds_ns = began_ns
+                    spent_s += await self._take(OF_SECONDS, self._rows.of_seconds(self.pages))
+                await self._tell(began_ns)
+            except Exception as defect:  # pages hear nothing, and say so; the next round may do
+                spent_s = 1.0
+                _log.exception("the pages cannot be told: %s", type(defect).__name__)
+            await asyncio.sleep(max(FRAME_S, spent_s / SHARE) - (time.monotonic_ns() - began_ns) / SECOND_NS)
+
+    async def _take(self, sections: Iterable[str], rows: Iterable[Row]) -> float:
+        # returns for how long it kept the loop, roughly
+        spent_s = TURN_S
+        for _ in turns(self._put(sections, rows)):
+            spent_s += TURN_S
+            await asyncio.sleep(0)
+        return spent_s
+
+    def _put(self, sections: Iterable[str], rows: Iterable[Row]) -> Iterator[None]:
+        told: dict[str, set[str]] = {section: set() for section in sections}
+        for section, name, document in rows:
+            self._board.put(section, name, document)
+            told[section].add(name)
+            yield
+        for section, names in told.items():
+            self._board.keep(section, names)
+
+    async def _tell(self, now_ns: int) -> None:
+        late = [client for client in self._clients if client.sequence < self._board.sequence or not client.sequence]
+        if self._board.changed or now_ns - self._told_ns >= SILENCE_S * SECOND_NS:
+            self._told_ns = now_ns
+            clock = self._app.clock
+            self._board.publish(clock.time_ms(), clock.monotonic_ns() / SECOND_NS)
+            late = list(self._clients)
+        for first in range(0, len(late), SLICE):
+            for client in late[first : first + SLICE]:
+                client.due.set()
+            await asyncio.sleep(0)
+
+    async def _report(self) -> None:
+        while self._clients:
+            began = time.monotonic()
+            try:
+                rows = [row for one in await self._kept.reports(REPORT_S) for row in report_rows(one.document)]
+                await self._take(OF_REPORTS, rows)
+            except Exception as defect:  # reports on pages grow old, and say so
+                _log.exception("the reports cannot be made: %s", type(defect).__name__)
+            took = time.monotonic() - began
+            await asyncio.sleep(max(REPORT_S, took / REPORT_SHARE))
+
+    async def _tell_calendar(self) -> None:
+        while self._clients:
+            try:
+                self._board.put("calendar", "calendar", (await self._kept.calendar(CALENDAR_S)).document)
+            except Exception as defect:
+                _log.exception("the calendar cannot be made: %s", type(defect).__name__)
+            await asyncio.sleep(CALENDAR_S)
