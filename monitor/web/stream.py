@@ -57,6 +57,12 @@ class _Client:
         self.sequence = 0
         self.due = asyncio.Event()
 
+    def cut(self) -> None:
+        # a close would wait behind what the client does not take
+        transport = self.socket.get_extra_info("transport")
+        if transport is not None:
+            transport.abort()
+
 
 class Stream:
     """The stream of one application. `kept` computes the reports that it shows."""
@@ -79,10 +85,14 @@ class Stream:
         """Serve it."""
         router.add_get(STREAM, self._serve)
 
+    def drop(self) -> None:
+        """Cut every line: pages come again, and are asked again who they are."""
+        for client in self._clients:
+            client.cut()
+
     async def close(self) -> None:
-        """Let every client go: they come again, and are asked again who they are."""
-        for client in list(self._clients):
-            await client.socket.close(code=1012, message=b"connect again")
+        """Cut every line and end the work; idempotent."""
+        self.drop()
         await self._rest()
 
     # -- clients -------------------------------------------------------------------------------------------------------------
@@ -119,9 +129,7 @@ class Stream:
                 async with asyncio.timeout(STALLED_S):
                     await client.socket.send_frame(frame, WSMsgType.TEXT)
         except (TimeoutError, ConnectionError):
-            transport = client.socket.get_extra_info("transport")  # a close would wait behind what it does not take
-            if transport is not None:
-                transport.abort()
+            client.cut()
 
     # -- the publisher -------------------------------------------------------------------------------------------------------
 

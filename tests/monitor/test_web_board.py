@@ -94,7 +94,7 @@ def test_clients_at_the_same_version_share_the_bytes() -> None:
     assert board.frame(0) is board.frame(0)
 
 
-_STEPS = st.lists(st.tuples(st.sampled_from("put keep publish read".split()), st.sampled_from("abc"), st.integers(0, 2)), max_size=60)
+_STEPS = st.lists(st.tuples(st.sampled_from(["put", "keep", "publish", "read"]), st.sampled_from("abc"), st.integers(0, 2)), max_size=60)
 
 
 @given(_STEPS)
