@@ -1,4 +1,5 @@
 """How far a portfolio is from a ratio: the price move of one coin, or of all together, at which it gets there (model, section 9).
+And what it would be worth and require at given moves.
 
 Every trial price is a full evaluation on a copy of the book: index, marks, forwards and coin balances move, the grid is centred
 anew, hedge and charges are taken anew, options and outcomes keep their volatility (sticky strike). Never assumes monotonicity.
@@ -88,6 +89,21 @@ def ratio_at_move(portfolio: int, move: float, weight: Floats, book: Book, trial
     evaluate(trial)
     out = trial.portfolios[portfolio]
     return float(out["ratio"]) if out["status"] == OK and out["equity_status"] == OK else math.nan
+
+
+@jit
+def moved_figures(portfolio: int, moves: Floats, weight: Floats, book: Book, trial: Book, out: Floats) -> None:
+    """`out` [move, 3]: equity and maintenance margin in USD, and margin ratio, at each of `moves`; NaN without a ratio.
+
+    `weight` as `distances` takes it; `trial` is a copy of the evaluated `book` and gets overwritten.
+    """
+    isolate(portfolio, trial)
+    for row in range(moves.shape[0]):
+        ratio = ratio_at_move(portfolio, moves[row], weight, book, trial)
+        known = not math.isnan(ratio)
+        out[row, 0] = trial.portfolios[portfolio]["equity"] if known else math.nan
+        out[row, 1] = trial.portfolios[portfolio]["maintenance"] if known else math.nan
+        out[row, 2] = ratio
 
 
 @jit

@@ -83,6 +83,7 @@ def warm_up_portfolio() -> None:
     copies: list[Any] = [array.copy() for array in book]
     trial = layout.Book(*copies)
     portfolio_distance.distances(0, np.ones(1), np.array([-0.1, 0.0, 0.1]), np.ones(1), book, trial, np.zeros((1, 2)))
+    portfolio_distance.moved_figures(0, np.zeros(1), np.ones(1), book, trial, np.zeros((1, 3)))
 
 
 _NO_MORE = {

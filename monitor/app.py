@@ -36,6 +36,7 @@ from monitor.alerts.outbox import Outbox
 from monitor.engine import Engine
 from monitor.intake import Intake
 from monitor.live.export import snapshot_document
+from monitor.live.history import RatioHistory, ratios_of
 from monitor.live.inputs import portfolio_inputs
 from monitor.live.portfolios import LivePortfolios
 from monitor.live.view import PortfolioView, market_of, portfolio_view
@@ -162,6 +163,7 @@ class Application:
         self.alarm = Alarm(settings, self.engine, self.portfolios, lines, outbox or Outbox(None), clock, heartbeat)
         self.portfolio_views: tuple[PortfolioView, ...] = ()
         """The portfolios as last looked at closely; empty until then."""
+        self.history = RatioHistory()
         intake = Intake(self.receive)
         self.connectors = list(connectors(intake))
         self._intakes = {connector.venue: intake for connector in self.connectors}
@@ -324,6 +326,7 @@ class Application:
             now_ns = self.clock.monotonic_ns()
             results = self.engine.results(now_ns)
             self.alarm.every_second(results, now_ns)
+            self.history.note(self.clock.time_ms(), ratios_of(results, self.portfolios.figures()))
             self._note(results, now_ns)
             self.engine.take_distances(await self._workers.run("distances", self.engine.distance_job(now_ns)))
             await self.clock.sleep(max(0.05, 1.0 - (self.clock.monotonic_ns() - started_ns) / SECOND_NS))

@@ -1,17 +1,18 @@
-"""What is measured off the way of a tick, on a copy of the book: standalone margins, leave-one-out, distances, reductions."""
+"""What is measured off the way of a tick, on a copy of the book: standalone margins, leave-one-out, distances, curves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kernels import attribution, layout
 from kernels.distance import SCAN
-from kernels.layout import Book
-from kernels.portfolio_distance import distances
+from kernels.layout import Book, Floats
+from kernels.portfolio_distance import distances, moved_figures
 from monitor.stress.book import StressBook
 
 LegName = tuple[str, str, str | None]
@@ -19,6 +20,19 @@ LegName = tuple[str, str, str | None]
 
 ALL = "all"
 """Every coin moves at once, each scaled by its beta."""
+
+MOVES = np.linspace(-0.5, 0.5, 33)
+"""Relative moves of a curve, with 0 among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What a portfolio is worth and requires after each of `moves` (-0.2: 20 % down). Money in USD; all None where there is no ratio."""
+
+    moves: list[float]
+    equity: list[float | None]
+    maintenance_margin: list[float | None]
+    margin_ratio: list[float | None]
 
 
 def copied(book: Book, *, spare: bool = False) -> Book:
@@ -53,18 +67,35 @@ def portfolio_distances(
     book: StressBook, name: str, coin: str, targets: Sequence[float], beta: Mapping[str, float]
 ) -> list[tuple[float | None, float | None]]:
     """Per target, the nearest relative move down and up of `coin` (or ALL) at which the margin ratio crosses it; None where none does."""
-    row = book.accounts.portfolios[name]
-    record = book.tables.portfolios.table[row]
-    if record["status"] != layout.OK or record["equity_status"] != layout.OK:
+    if not _has_ratio(book, name):
         return [(None, None)] * len(targets)
-    kernel = copied(book.tables.book)
-    weight = np.zeros(kernel.coins.shape[0])
+    kernel, out = copied(book.tables.book), np.empty((len(targets), 2))
+    weight = _weights(book, coin, beta)
+    distances(book.accounts.portfolios[name], np.array(targets), SCAN, weight, kernel, copied(kernel), out)
+    return [(_known(down), _known(up)) for down, up in out.tolist()]
+
+
+def portfolio_curve(book: StressBook, name: str, coin: str, beta: Mapping[str, float], moves: Floats = MOVES) -> Curve:
+    """The portfolio after relative moves of `coin` (or ALL), each with the grid, hedges and charges taken anew."""
+    out = np.full((len(moves), 3), math.nan)
+    if _has_ratio(book, name):
+        kernel = copied(book.tables.book)
+        moved_figures(book.accounts.portfolios[name], moves, _weights(book, coin, beta), kernel, copied(kernel), out)
+    equity, margin, ratio = ([None if math.isnan(value) else value for value in column] for column in out.T.tolist())
+    return Curve(moves.tolist(), equity, margin, ratio)
+
+
+def _has_ratio(book: StressBook, name: str) -> bool:
+    record = book.tables.portfolios.table[book.accounts.portfolios[name]]
+    return bool(record["status"] == layout.OK and record["equity_status"] == layout.OK)
+
+
+def _weights(book: StressBook, coin: str, beta: Mapping[str, float]) -> Floats:
+    weight = np.zeros(book.tables.book.coins.shape[0])
     for known, number in book.market.coins.items():
         if coin in (known, ALL):
             weight[number] = beta.get(known, 1.0) if coin == ALL else 1.0
-    out = np.empty((len(targets), 2))
-    distances(row, np.array(targets), SCAN, weight, kernel, copied(kernel), out)
-    return [(_known(down), _known(up)) for down, up in out.tolist()]
+    return weight
 
 
 def _known(value: float) -> float | None:

@@ -14,13 +14,17 @@ Beyond the format's own keys a portfolio carries, all optional to a reader:
                        closing saves the most margin of those that suffice; null below 0.85 or where none was found
     stage              for a portfolio of one account whose venue has no rule of its own here: what its venue would do to a unified
                        account at this ratio (normal, auto_repay, cancel_orders_then_partial_liquidation_to_90); else null
+    curve              {all, COIN}: what the portfolio is worth and requires after joint moves (betas) or moves of one coin:
+                       {moves, equity, maintenance_margin, margin_ratio}, 33 relative moves from -0.5 to 0.5 with 0 among them,
+                       evaluated as `distance` is; P&L is equity less equity at 0; null, and a figure of a move null, where the ratio
+                       is unknown
     hedge_benefit      sum of the legs' standalone margins less the portfolio's
     binding_choice     which choice of order groups won: each_unit, positions, buy_orders or sell_orders
     at_liquidity_cap   how many instruments pay the liquidity cap for want of volume or volatility
     eligibility        {eligible, reasons}: whether the configuration lets the portfolio method stand; without one it does
     portfolio          only where `method` is "cross": the figures of the portfolio method, which does not stand, with its own
-                       cash_to_safety, reduction, stage and distance; the portfolio's cash_to_safety is then that of cross, and
-                       its reduction, stage and distance are null
+                       cash_to_safety, reduction, stage, distance and curve; the portfolio's cash_to_safety is then that of cross,
+                       and its reduction, stage, distance and curve are null
     concentration, venues, venue_out    the cross-venue view, `monitor.margin.venue_view`
     next_funding       what perpetuals receive or pay at the next funding time, in USD (`monitor.report.funding`); null where untold
     assumptions        sentences: what was taken for granted because the snapshot does not say it
@@ -38,6 +42,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from config.parameters import ParameterSet
@@ -46,7 +51,7 @@ from monitor.alerts.text import NEXT_STEP
 from monitor.margin.cross import CrossResult, cross_result, saving
 from monitor.margin.eligibility import ineligibility
 from monitor.margin.portfolio import GROUP_NAMES, LegResult, PortfolioResult, UnitResult, portfolio_result, with_measures
-from monitor.margin.portfolio_measures import ALL, leg_measures, portfolio_distances
+from monitor.margin.portfolio_measures import ALL, leg_measures, portfolio_curve, portfolio_distances
 from monitor.margin.result import Failure
 from monitor.margin.saved import account_row, distances_of, results_of, saved_pools
 from monitor.report.assumptions import assumptions
@@ -87,7 +92,7 @@ _FIGURES = (
     "vega",
     "hedging_spot",
 )
-_REMEDIES = ("cash_to_safety", "reduction", "stage", "distance")
+_REMEDIES = ("cash_to_safety", "reduction", "stage", "distance", "curve")
 
 Rules = Callable[[str], Eligibility]
 """From a portfolio's id to the rule that applies to it."""
@@ -118,7 +123,11 @@ def portfolio_document(book: StressBook, snapshot: Snapshot, name: str, eligibil
     result = portfolio_result(book, name, LEVELS)
     if result.maintenance_margin is not None:
         result = with_measures(result, *leg_measures(book, name))
-    own = {**_portfolio(book, result, snapshot.beta), **_extras(book, result), **venue_sections(snapshot, book.parameters, result)}
+    own = {
+        **_portfolio(book, result, snapshot.beta),
+        **_extras(book, result, snapshot.beta),
+        **venue_sections(snapshot, book.parameters, result),
+    }
     own["assumptions"] = assumptions(book, name, snapshot.beta)
     comparator = cross_result(book, name, LEVELS)
     reasons = ineligibility(eligibility, result.equity, [unit.coin for unit in result.units])
@@ -178,12 +187,13 @@ def _portfolio(book: StressBook, result: PortfolioResult, beta: Mapping[str, flo
     }
 
 
-def _extras(book: StressBook, result: PortfolioResult) -> dict[str, Any]:
+def _extras(book: StressBook, result: PortfolioResult, beta: Mapping[str, float]) -> dict[str, Any]:
     name, has_margin = result.portfolio, result.maintenance_margin is not None
     return {
         "cash_to_safety": result.cash_to_safety(LEVELS[0]),
         "reduction": reduction(book, name, LEVELS[0]),
         "stage": unified_stage(book, name, result.margin_ratio),
+        "curve": None if result.margin_ratio is None else _curves(book, name, beta),
         "hedge_benefit": result.hedge_benefit,
         "binding_choice": CHOICE_NAMES[result.choice] if has_margin else None,
         "at_liquidity_cap": result.at_cap if has_margin else None,
@@ -251,6 +261,10 @@ def _distances(book: StressBook, name: str, beta: Mapping[str, float]) -> dict[s
         moves = portfolio_distances(book, name, coin, list(TARGETS.values()), beta)
         found[coin] = {target: {"down": down, "up": up} for target, (down, up) in zip(TARGETS, moves, strict=True)}
     return found
+
+
+def _curves(book: StressBook, name: str, beta: Mapping[str, float]) -> dict[str, Any]:
+    return {coin: asdict(portfolio_curve(book, name, coin, beta)) for coin in (ALL, *moving_coins(book, name))}
 
 
 def _unit(unit: UnitResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from monitor.report.document import level_of, margin_ratio, margin_report
 from monitor.report.plain import plain, utc
 from tests.monitor import saved_book
 from tests.reference.books import random_document
-from tests.reference.margin_model import HOUSE, UTA, distance, evaluate, leave_one_out, standalone
+from tests.reference.margin_model import HOUSE, UTA, distance, evaluate, leave_one_out, moved, result_of, standalone
 
 Document = dict[str, Any]
 
@@ -28,7 +28,7 @@ PORTFOLIO_KEYS = {
 }  # fmt: skip
 EXTRA_KEYS = {
     "cash_to_safety", "reduction", "hedge_benefit", "binding_choice", "at_liquidity_cap", "eligibility", "concentration",
-    "venues", "venue_out", "assumptions", "stage", "next_funding",
+    "venues", "venue_out", "assumptions", "stage", "next_funding", "curve",
 }  # fmt: skip
 UNIT_KEYS = {
     "coin", "status", "max_loss", "worst", "binding_orders", "price_nodes", "vol_nodes", "linear", "option", "spot", "collateral",
@@ -199,6 +199,37 @@ def test_distances_are_the_reference_s() -> None:
     assert bound > 3
 
 
+def test_a_curve_is_the_reference_s_and_holds_the_figures_of_now() -> None:
+    document = saved_book.with_equity(25_000.0)
+    found, reference = only(document), result_of(document, UTA, "desk")
+    assert list(found["curve"]) == list(found["distance"]) == ["all", "BTC", "ETH"]
+    for coin, curve in found["curve"].items():
+        moves = curve["moves"]
+        assert (len(moves), moves[0], moves[16], moves[-1]) == (33, -0.5, 0.0, 0.5)
+        for key in ("equity", "maintenance_margin", "margin_ratio"):
+            assert curve[key][16] == pytest.approx(found[key], rel=1e-12)
+            for place in (0, 11, 15, 20, 32):
+                wanted = plain(getattr(moved(reference, coin, moves[place]), key))
+                assert curve[key][place] == (wanted if isinstance(wanted, str) else pytest.approx(wanted, rel=1e-9)), (coin, key, place)
+    assert found["curve"]["all"]["margin_ratio"][0] == "Infinity"
+
+
+@pytest.mark.parametrize("target", ["0.85", "1.0"])
+def test_a_distance_lies_where_the_curve_crosses_its_level(target: str) -> None:
+    found, crossed = only(saved_book.with_equity(45_000.0)), 0
+    for coin, curve in found["curve"].items():
+        above = [float(ratio) >= float(target) for ratio in curve["margin_ratio"]]
+        for side, step in (("down", -1), ("up", 1)):
+            far = next((at for at in range(16 + step, 16 + 17 * step, step) if above[at] is not above[16]), None)
+            if far is not None:
+                crossed += 1
+                near, move, beyond = (
+                    step * value for value in (curve["moves"][far - step], found["distance"][coin][target][side], curve["moves"][far])
+                )
+                assert near <= move <= beyond
+    assert crossed >= 2
+
+
 def test_a_coin_held_only_as_collateral_has_a_distance() -> None:
     document = saved_book.with_equity(30_000.0)
     document["index"]["SOL"] = 150.0
@@ -208,6 +239,8 @@ def test_a_coin_held_only_as_collateral_has_a_distance() -> None:
     # 27,311.81 = 30,000 + 13,500 x
     need = (found["maintenance_margin"] - 30_000.0) / (0.9 * 15_000.0)
     assert found["distance"]["SOL"]["1.0"] == {"down": pytest.approx(need, abs=1e-6), "up": None}
+    curve = found["curve"]["SOL"]
+    assert curve["equity"][0] == pytest.approx(found["equity"] - 0.5 * 0.9 * 15_000.0)
 
 
 def test_opposite_perpetuals_pay_the_charge_on_their_gross_quantity() -> None:
@@ -336,6 +369,7 @@ def test_an_option_without_a_price_fails_its_unit_and_its_portfolio() -> None:
     assert eth["maintenance_margin"] == pytest.approx(14_002.0 + 42.0)
     assert {row["standalone"] for row in eth["positions"]} == {None}
     assert found["distance"] is None
+    assert found["curve"] is None
 
 
 def test_a_missing_entry_keeps_the_margins_and_no_ratio() -> None:
@@ -487,8 +521,8 @@ def test_under_cross_the_remedies_are_those_of_cross() -> None:
     own, found = only(document), only(document, rules=rule(enabled=False))
     assert (found["margin_ratio"], found["level"]) == (2.0, "liquidation")
     assert found["cash_to_safety"] == pytest.approx(20_000.0 / 0.85 - 10_000.0)
-    assert (found["reduction"], found["stage"], found["distance"]) == (None, None, None)
-    for key in ("cash_to_safety", "reduction", "stage", "distance"):
+    assert {found[key] for key in ("reduction", "stage", "distance", "curve")} == {None}
+    for key in ("cash_to_safety", "reduction", "stage", "distance", "curve"):
         assert found["portfolio"][key] == own[key], key
     assert own["cash_to_safety"] == 0.0
     safe = only(saved_book.two_hedged_perpetuals(), rules=rule(enabled=False))
@@ -535,6 +569,7 @@ def test_every_gap_of_an_account_is_told_at_once() -> None:
     told = [row["detail"] for row in found["failures"]]
     assert "position of hl-main in hyperliquid:ETH: no entry price, needed to compute an equity not given" in told
     assert found["distance"] is None
+    assert found["curve"] is None
 
 
 def test_under_a_given_equity_only_debts_need_a_price() -> None:

@@ -1,0 +1,170 @@
+"""Report documents and the calendar, computed in a thread one at a time and shared by all who ask at about the same moment.
+
+    GET /api/v1/portfolios?portfolio=ID    the report document of a portfolio (none: the first) and of all that share its parameters
+    GET /api/v1/portfolios?snapshot=1      {"report": that document, "snapshot": the snapshot it was computed from}
+    GET /api/v1/calendar                   what is due
+
+A report may be REPORT_AGE_S old, a calendar CALENDAR_AGE_S: `as_of` and `as_of_ms` say of when it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from config.parameters import ParameterSet
+from config.portfolios import PortfolioSettings
+from monitor.app import SECOND_NS, Application
+from monitor.live.calendar import Calendar
+from monitor.live.report import frozen
+
+PORTFOLIOS = "/api/v1/portfolios"
+CALENDAR = "/api/v1/calendar"
+
+REPORT_AGE_S = 1.0
+CALENDAR_AGE_S = 10.0
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A document, shared: nobody changes it.
+
+    `body` is the document as JSON, `snapshot` what a report was computed from (None: no portfolio has a value), `as_of_ms` when that was
+    taken in Unix ms, `taken_ns` on the monitor's monotonic clock.
+    """
+
+    document: Mapping[str, Any]
+    body: bytes
+    snapshot: Mapping[str, Any] | None
+    as_of_ms: int
+    taken_ns: int
+
+
+class UnknownPortfolio(KeyError):
+    """No portfolio has this id; the text lists those that are configured."""
+
+
+_Work = Callable[[], Kept]
+
+
+class _Job:
+    # one computation: waiting for its turn, under way or done
+    __slots__ = ("taken_ns", "task")
+
+    def __init__(self) -> None:
+        self.taken_ns: int | None = None
+        self.task: asyncio.Task[Kept] | None = None
+
+    def serves(self, oldest_ns: int) -> bool:
+        task = self.task
+        if task is not None and task.done() and (task.cancelled() or task.exception() is not None):
+            return False
+        return self.taken_ns is None or self.taken_ns >= oldest_ns
+
+
+class KeptReports:
+    """What an application's reports and calendar are computed by and kept in. Use it on the event loop."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._settings = app.settings
+        self._jobs: dict[Hashable, _Job] = {}
+        self._turn = asyncio.Lock()
+
+    async def report(self, portfolio: str | None = None, max_age_s: float = REPORT_AGE_S) -> Kept:
+        """The report of a portfolio (None: the first) and all that share its parameters, taken at most so long before this call.
+
+        UnknownPortfolio for an id that is not configured; whatever a computation raises is raised for all who wait for it.
+        """
+        key = self._portfolio(portfolio).parameter_set
+        return await self._shared(key, max_age_s, lambda: self._report(portfolio))
+
+    async def reports(self, max_age_s: float = REPORT_AGE_S) -> list[Kept]:
+        """The reports of all portfolios: one for every parameter set, in the order of the configuration, each as `report` gives it."""
+        firsts: dict[ParameterSet, str] = {}
+        for portfolio in self._app.settings.portfolios:
+            firsts.setdefault(portfolio.parameter_set, portfolio.id)
+        found = []
+        for name in firsts.values():
+            # a reload may take it away while another is computed
+            with suppress(UnknownPortfolio):
+                found.append(await self.report(name, max_age_s))
+        return found
+
+    async def calendar(self, max_age_s: float = CALENDAR_AGE_S) -> Kept:
+        """What is due, taken at most so long before this call; its `snapshot` is None."""
+        return await self._shared(CALENDAR, max_age_s, self._calendar)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Serve them. Tokens and host names are guarded before."""
+        router.add_get(PORTFOLIOS, self._answer_report)
+        router.add_get(CALENDAR, self._answer_calendar)
+
+    def _portfolio(self, name: str | None) -> PortfolioSettings:
+        portfolios = {one.id: one for one in self._app.settings.portfolios}
+        found = portfolios.get(next(iter(portfolios)) if name is None else name)
+        if found is None:
+            raise UnknownPortfolio(f"no portfolio has this id; configured are {', '.join(portfolios)}")
+        return found
+
+    async def _shared(self, key: Hashable, max_age_s: float, take: Callable[[], _Work]) -> Kept:
+        if self._settings is not self._app.settings:
+            self._settings = self._app.settings
+            self._jobs.clear()
+        oldest_ns = self._app.clock.monotonic_ns() - round(max_age_s * SECOND_NS)
+        job = self._jobs.get(key)
+        if job is None or not job.serves(oldest_ns):
+            job = self._jobs[key] = _Job()
+        if job.task is None:
+            job.task = asyncio.create_task(self._compute(job, take))
+            # an error is for those who wait, if anybody still does
+            job.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        # an asker who leaves takes the document from nobody
+        return await asyncio.shield(job.task)
+
+    async def _compute(self, job: _Job, take: Callable[[], _Work]) -> Kept:
+        async with self._turn:
+            job.taken_ns = self._app.clock.monotonic_ns()
+            return await asyncio.to_thread(take())
+
+    def _report(self, name: str | None) -> _Work:
+        # a reload may have come since it was asked for
+        told = frozen(self._app.portfolios, self._app.engine, self._portfolio(name).id)
+        taken_ns = self._app.clock.monotonic_ns()
+
+        def compute() -> Kept:
+            document = told.report()
+            return Kept(document, orjson.dumps(document), told.snapshot, told.as_of_ms, taken_ns)
+
+        return compute
+
+    def _calendar(self) -> _Work:
+        calendar = Calendar(self._app)
+        taken_ns = self._app.clock.monotonic_ns()
+
+        def compute() -> Kept:
+            document = calendar.document()
+            return Kept(document, orjson.dumps(document), None, document["as_of_ms"], taken_ns)
+
+        return compute
+
+    async def _answer_report(self, request: web.Request) -> web.Response:
+        try:
+            kept = await self.report(request.query.get("portfolio"))
+        except UnknownPortfolio as unknown:
+            return web.json_response({"error": unknown.args[0]}, status=404)
+        body = kept.body
+        if "snapshot" in request.query:
+            body = b'{"report":' + body + b',"snapshot":' + orjson.dumps(kept.snapshot) + b"}"
+        return web.Response(body=body, content_type=JSON)
+
+    async def _answer_calendar(self, request: web.Request) -> web.Response:
+        return web.Response(body=(await self.calendar()).body, content_type=JSON)
