@@ -170,6 +170,10 @@ class Resolvers:
         """The forward that a venue's options of these terms are priced on, in their quote (USD if coin-settled, else `settle`)."""
         return self._forwards.resolve((venue, coin, settle, expiry_ms))
 
+    def estimated_forward(self, option: Instrument) -> float:
+        """The forward of an option's terms, held or not, in its quote; NaN unknown."""
+        return self._forwards.estimate(key_of(option))
+
     def volatility(self, instrument: str) -> Resolved:
         """Implied volatility a year of a tracked option or outcome, as a decimal."""
         return self._volatilities.resolve(instrument)
