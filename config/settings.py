@@ -44,6 +44,7 @@ class MonitorSettings(SecretHolder):
     """The program itself. A `listen` address that others can reach needs a token (`token_file` or `token_env`).
 
     `web_reload`: whether `POST /-/reload` reads the configuration again, as SIGHUP does.
+    `show_addresses`: whether page and API tell the addresses of accounts beside their ids; keys and client ids they never tell.
     """
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9876"
@@ -52,6 +53,7 @@ class MonitorSettings(SecretHolder):
     token_env: str | None = None
     kernel_cache_dir: Annotated[Path, Field(strict=False), AfterValidator(_directory)] | None = None
     web_reload: bool = False
+    show_addresses: bool = False
 
     @model_validator(mode="after")
     def _guard_listen(self, info: ValidationInfo) -> Self:

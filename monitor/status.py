@@ -1,4 +1,7 @@
-"""The status documents: what the API serves, the terminal draws and a colleague can save. No addresses, no secrets."""
+"""The status documents: what the API serves, the terminal draws and a colleague can save. No secrets.
+
+Addresses of accounts only where `[monitor] show_addresses` says so.
+"""
 
 from __future__ import annotations
 
@@ -101,6 +104,7 @@ def accounts(app: Application) -> dict[str, Any]:
             {
                 "id": account.id,
                 "venue": account.venue,
+                **({"address": account.address or None} if app.settings.monitor.show_addresses else {}),
                 "tags": list(account.tags),
                 "levels": {"warning": account.levels.warning, "critical": account.levels.critical, "liquidation": 1.0},
                 "status": _together(pools.get(account.id, [])),

@@ -20,9 +20,11 @@ from monitor.web.history import HISTORY, HistoryEndpoint
 from monitor.web.kept import CALENDAR, PORTFOLIOS, KeptReports
 from monitor.web.limits import Limits
 from monitor.web.login import LoginEndpoints
+from monitor.web.openapi import OPENAPI, OpenApiEndpoint
 from monitor.web.pages import Pages
 from monitor.web.reload import RELOAD, ReloadEndpoint
 from monitor.web.stream import STREAM, Stream
+from monitor.web.what_if import WHAT_IF, WhatIfEndpoint
 
 LARGEST_BODY = 262_144
 """Bytes of a request's body; what is longer is answered 413."""
@@ -37,12 +39,13 @@ ENDPOINTS = (
     CALENDAR,
     HISTORY,
     STREAM,
+    OPENAPI,
     ALERTS,
     SILENCES,
 )
 """What the server answers."""
 
-_LISTING = "marginwatch\n\n" + "\n".join(ENDPOINTS) + f"\nPOST {RELOAD}\n"
+_LISTING = "marginwatch\n\n" + "\n".join(ENDPOINTS) + f"\nPOST {WHAT_IF}\nPOST {RELOAD}\n"
 
 _log = logging.getLogger("marginwatch.web")
 
@@ -78,6 +81,8 @@ class ApiServer:
             self._stream,
             kept,
             HistoryEndpoint(app),
+            WhatIfEndpoint(app),
+            OpenApiEndpoint(),
             AlertEndpoints(app),
             ReloadEndpoint(app, reload),
         )

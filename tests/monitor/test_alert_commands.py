@@ -276,9 +276,9 @@ async def test_a_silence_says_what_it_fits(key: str, said: str) -> None:
 
 async def test_what_aiohttp_refuses_is_repeated_with_its_text() -> None:
     async with serving(StandIn()) as url:
-        answer = await asyncio.to_thread(run, "silence", "add", "--url", url, "--key", "*", "--for", "1h", "--reason", "x" * 70_000)
+        answer = await asyncio.to_thread(run, "silence", "add", "--url", url, "--key", "*", "--for", "1h", "--reason", "x" * 270_000)
     assert answer.exit_code == 2
-    assert "answers 413: Maximum request body size 65536 exceeded" in answer.output
+    assert "answers 413: Maximum request body size 262144 exceeded" in answer.output
 
 
 async def test_what_the_monitor_refuses_is_repeated() -> None:

@@ -252,8 +252,8 @@ async def test_methods_that_are_not_served() -> None:
         assert await client.ask("PUT", "/api/v1/silences", HOUR) == (405, {"error": "this address answers only GET,HEAD,POST"})
         assert await client.ask("POST", "/api/v1/alerts", HOUR) == (405, {"error": "this address answers only GET,HEAD"})
         assert await client.ask("GET", "/api/v1/alarms") == (404, {"error": "there is no such address; / lists those that there are"})
-        status, document = await client.ask("POST", "/api/v1/silences", b"x" * 70_000)
-        assert (status, "65536" in document["error"]) == (413, True)
+        status, document = await client.ask("POST", "/api/v1/silences", b"x" * 270_000)
+        assert (status, "262144" in document["error"]) == (413, True)
         assert await client.ask("GET", "/alarms") == (404, "404: Not Found")
 
 
