@@ -62,7 +62,8 @@ class Levels(Table):
 
 
 class AccountSettings(SecretHolder):
-    """One account. `id` is the alias that everything shows, `address` (lower case) is used for the venue only.
+    """One account. `id` is the alias that everything shows, `address` (lower case) is for the venue, and shown
+    only with `[monitor] show_addresses`.
 
     `levels` and `tags` are complete: what the file leaves out comes from `[defaults]`. `mode` None: any mode is expected.
     Hyperliquid is read without a key. Aster needs one: `auth` "v3" the private key of a read-only agent, "hmac" an API key and

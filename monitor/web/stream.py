@@ -50,18 +50,18 @@ _log = logging.getLogger("marginwatch.web")
 
 
 class _Client:
-    __slots__ = ("due", "sequence", "socket")
+    __slots__ = ("due", "sequence", "socket", "transport")
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self.socket = socket
+        self.transport = transport
         self.sequence = 0
         self.due = asyncio.Event()
 
     def cut(self) -> None:
         # a close would wait behind what the client does not take
-        transport = self.socket.get_extra_info("transport")
-        if transport is not None:
-            transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
 
 class Stream:
@@ -105,7 +105,7 @@ class Stream:
             return web.json_response(told, status=503, headers={"Retry-After": "10"})
         socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=MOST_SAID)
         await socket.prepare(request)
-        client = _Client(socket)
+        client = _Client(socket, request.transport)
         self._clients.add(client)
         self._work()
         writing = asyncio.create_task(self._write(client))
@@ -154,7 +154,7 @@ class Stream:
                     spent_s += await self._take(OF_SECONDS, self._rows.of_seconds(self.pages))
                 await self._tell(began_ns)
             except Exception as defect:  # pages hear nothing, and say so; the next round may do
-                spent_s = 1.0
+                spent_s = SILENCE_S * SHARE
                 _log.exception("the pages cannot be told: %s", type(defect).__name__)
             await asyncio.sleep(max(FRAME_S, spent_s / SHARE) - (time.monotonic_ns() - began_ns) / SECOND_NS)
 
