@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.model import Instrument, InstrumentKind, MarginTier, PositionSide
+from connectors.model import Balance, Instrument, InstrumentKind, MarginTier, PositionSide
 from monitor.margin.pools import PoolSpec
 
 OPTIONS = frozenset({InstrumentKind.OPTION, InstrumentKind.OUTCOME})
@@ -60,6 +60,12 @@ def position_row(instrument: Instrument, quantity: float, side: PositionSide, en
     if side is not PositionSide.BOTH:
         row["side"] = side.value
     return row
+
+
+def balance_row(row: Balance, coin: str) -> dict[str, Any]:
+    """A row of a Hyperliquid wallet, named by its coin; its `collateral_ratio` is the liquidation threshold of portfolio margin."""
+    ratio = {} if row.ltv is None else {"collateral_ratio": 0.5 + 0.5 * row.ltv}
+    return {"asset": coin, "total": row.total} | ratio
 
 
 def pool_row(spec: PoolSpec, prices: Mapping[str, float], listed: Mapping[str, Instrument]) -> dict[str, Any]:

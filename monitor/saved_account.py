@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.events import AccountSnapshot, BorrowReserves, FuturesSnapshot, Instruments, MarkPrices
-from connectors.model import Balance, FuturesAsset, Instrument, PriceBasis, Token
-from monitor.document_rows import finite, instrument_row, pool_row, position_row
+from connectors.model import FuturesAsset, Instrument, PriceBasis, Token
+from monitor.document_rows import balance_row, finite, instrument_row, pool_row, position_row
 from monitor.funding import PAYS_ON_ORACLE, next_time
 from monitor.report.plain import utc
 from monitor.verify import SideBySide
@@ -58,7 +58,7 @@ def snapshot_document(
                 "mode": seen.pools[0].mode,
                 "pools": [pool_row(spec, seen.prices, listed) for spec in seen.specs],
                 "reported": {f"{row.pool} {row.figure}": finite(row.venue) for row in seen.rows},
-                "balances": [_balance(row, coins) for row in balances if row.total],
+                "balances": [balance_row(row, coins.get(row.asset, row.asset)) for row in balances if row.total],
                 "debts": [{"asset": coins.get(row.asset, row.asset), "amount": row.borrowed} for row in balances if row.borrowed],
                 "positions": [position_row(listed[p.instrument], p.quantity, p.side, p.entry) for p in positions],
             }
@@ -166,8 +166,3 @@ def funding_row(instrument: Instrument, rate: float, index: float, told_ms: int,
 def _index(reserves: BorrowReserves | None, coins: dict[str, str], wanted: Iterable[str]) -> dict[str, float]:
     prices = {coins.get(row.asset, row.asset): row.oracle_price for row in reserves.reserves} if reserves else {}
     return {coin: prices[coin] for coin in sorted(wanted) if 0 < prices.get(coin, 0.0) < math.inf}
-
-
-def _balance(row: Balance, coins: dict[str, str]) -> dict[str, Any]:
-    ratio = {} if row.ltv is None else {"collateral_ratio": 0.5 + 0.5 * row.ltv}
-    return {"asset": coins.get(row.asset, row.asset), "total": row.total} | ratio

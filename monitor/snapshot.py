@@ -246,6 +246,8 @@ class AccountRow(Table):
     """One account. `equity` in USD at `as_of`; None: to be computed. `hedge_cap` in coins, by coin.
 
     `mode`, `pools` and `reported` carry what the venue's own rule needs; `reported` maps a name to the venue's own figure.
+    `spot` is what lies in the spot wallet beside the pools, where `balances` are the pools' own cash; None: it stands in `balances`.
+    Only the comparison of Hyperliquid's modes reads it.
     """
 
     id: Name
@@ -257,6 +259,7 @@ class AccountRow(Table):
     reported: Mapping[str, Number | None] = Field(default_factory=dict)
     hedge_cap: Mapping[Name, NotNegative] = Field(default_factory=dict)
     balances: Annotated[tuple[BalanceRow, ...], Field(strict=False)] = ()
+    spot: Annotated[tuple[BalanceRow, ...] | None, Field(strict=False)] = None
     debts: Annotated[tuple[DebtRow, ...], Field(strict=False)] = ()
     positions: Annotated[tuple[PositionRow, ...], Field(strict=False)] = ()
     orders: Annotated[tuple[OrderRow, ...], Field(strict=False)] = ()

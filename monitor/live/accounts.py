@@ -1,7 +1,8 @@
 """What live accounts hold, as rows of the snapshot document (spec: report format): per 1 coin, whatever the venue's contract unit.
 
 Of an account that its venue margins in pools, the cash of a pool stands as a balance of the pool's token: what equity is without
-quantity * mark of its positions. Positions therefore carry no entry. A Deribit account stands as the venue states it.
+quantity * mark of its positions. Positions therefore carry no entry. The spot wallet of a Hyperliquid account in standard mode, which
+is in no pool, stands apart as `spot`. A Deribit account stands as the venue states it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 from connectors.events import FailureReason
 from connectors.model import Instrument, OutcomeMarket, SummaryAccount
 from monitor.book import AccountEntry
-from monitor.document_rows import position_row
+from monitor.document_rows import balance_row, position_row
 from monitor.engine import Engine
 from monitor.live.outcomes import DigitalLeg, OutcomeHolding, digital_legs, holdings
 from monitor.margin.deribit import DeribitAccount
-from monitor.margin.hyperliquid import HyperliquidAccount
+from monitor.margin.hyperliquid import AccountMode, HyperliquidAccount
 from monitor.margin.pools import CollateralLeg, PoolSpec
 from monitor.margin.result import Failure, PoolKind
 from monitor.snapshot import AccountRow
@@ -100,6 +101,7 @@ class AccountReader:
             "positions": positions,
             "orders": orders,
             "balances": balances,
+            "spot": self._spot(entry),
             "debts": debts,
         }
         return HeldAccount(AccountRow.model_validate(row), listed, _assets(listed, specs, balances, debts), failure)
@@ -160,6 +162,12 @@ class AccountReader:
                 debts.append({"asset": asset, "amount": borrowed})
                 cash[asset] += borrowed
         return [{"asset": asset, "total": total} for asset, total in cash.items() if total != 0] + balances, debts
+
+    def _spot(self, entry: AccountEntry) -> list[dict[str, Any]] | None:
+        if not isinstance(entry.method, HyperliquidAccount) or entry.method.mode is not AccountMode.STANDARD:
+            return None
+        coin = self._engine.book.market.asset_coin
+        return [balance_row(row, coin(entry.venue, row.asset)) for row in entry.method.balances().values() if row.total]
 
     def _coin(self, venue: str, leg: CollateralLeg) -> str:
         return leg.asset if leg.asset in STABLECOINS else self._engine.book.market.asset_coin(venue, leg.asset)

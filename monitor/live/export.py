@@ -16,6 +16,7 @@ from kernels import layout
 from monitor.document_rows import pool_row
 from monitor.engine import Engine
 from monitor.live.portfolios import LivePortfolios
+from monitor.margin.pooled import COUNTED_AT_ZERO_LTV
 from monitor.margin.pools import PoolSpec
 from monitor.margin.result import PoolKind
 from monitor.saved_account import funding_row
@@ -23,7 +24,7 @@ from monitor.snapshot import InstrumentRow
 from monitor.stress.book import StressBook
 
 _BY_EXPOSURE = (PoolKind.DERIBIT_CROSS, PoolKind.DERIBIT_SEGREGATED)
-_MOVING = {"mode", "orders", "balances", "debts"}
+_MOVING = {"mode", "orders", "balances", "spot", "debts"}
 _COLUMNS = (("mark", "mark"), ("forward", "forward"), ("iv", "volatility"))
 
 
@@ -41,13 +42,15 @@ def snapshot_document(live: LivePortfolios, engine: Engine, name: str) -> dict[s
     held = {row.instrument for account in told for row in _all_rows(live, account)}
     parameters = next(portfolio for portfolio in complete if portfolio.id == name)
     instruments = [_instrument(book, live, engine, number) for number, row in enumerate(book.market.listed) if row.id in held]
+    by_coin = _by_coin(book, live, {row["coin"] for row in instruments} | _money_coins(book, told))
     return {
         "version": 1,
         "as_of": live.as_of_ms,
         "parameters": parameters.parameters,
         "overrides": {coin: dict(values) for coin, values in parameters.overrides.items()},
         "fx": {asset: float(book.tables.fx[row]) for asset, row in book.market.assets.items() if row and book.tables.fx[row] > 0},
-        **_by_coin(book, live, {row["coin"] for row in instruments} | _money_coins(book, told)),
+        **by_coin,
+        "index": _lent_on(live, engine, told) | by_coin["index"],
         "volume_24h_usd": {row["id"]: volume for row in instruments if (volume := _volume(book, row["id"])) is not None},
         "instruments": instruments,
         "accounts": [_account(book, live, engine, account, held) for account in told],
@@ -84,6 +87,15 @@ def _by_coin(book: StressBook, live: LivePortfolios, coins: set[str]) -> dict[st
         "beta": {coin: beta for coin, beta in betas.items() if math.isfinite(beta)},
         "daily_volatility": {coin: float(row["daily_volatility"]) for coin, row in rows.items() if row["daily_volatility"] > 0},
     }
+
+
+def _lent_on(live: LivePortfolios, engine: Engine, accounts: Iterable[str]) -> dict[str, float]:
+    # no portfolio holds a spot wallet, so the stress book may lack what its coins are worth: the venue tells it of what it lends on
+    spot = [row for account in accounts for row in live.accounts[account].row.spot or ()]
+    wanted = {row.asset for row in spot if (row.collateral_ratio or 0.0) > COUNTED_AT_ZERO_LTV}
+    market = engine.book.market
+    prices = {market.asset_coin(*key): reserve.oracle_price for key, reserve in market.reserves.items()} if wanted else {}
+    return {coin: prices[coin] for coin in sorted(wanted) if 0 < prices.get(coin, 0.0) < math.inf}
 
 
 def _volume(book: StressBook, name: str) -> float | None:

@@ -2,10 +2,13 @@
 
 The document's pools say what the account is in its own mode; the other two are made of the same cash, positions and spot:
 
-* from standard, a token's cash is that of its dexs and of its spot balance together. To standard, all of a token's cash lies on the
-  one dex with positions in it; were there several, the split would be the account's own choice, so that is a failure.
-* collateral of portfolio margin is every coin balance with a `collateral_ratio` above one half (the venue's liquidation threshold,
-  0.5 + 0.5 * loan-to-value), at the coin's index. A coin without a ratio is a failure, not a zero; a stablecoin is no collateral.
+* from standard, a token's cash is that of its dexs and of the spot wallet together. The wallet is the account's `spot` where the
+  document tells it (a live book, whose balances are the pools' own cash), else its balances (a saved account). To standard, all of
+  a token's cash lies on the one dex with positions in it; were there several, the split would be the account's own choice, so that
+  is a failure.
+* collateral of portfolio margin is every coin of the wallet with a `collateral_ratio` above one half (the venue's liquidation
+  threshold, 0.5 + 0.5 * loan-to-value), at the coin's index. A coin without a ratio is a failure, not a zero; a stablecoin and an
+  outcome are no collateral.
 * isolated positions stand alone in every mode.
 """
 
@@ -26,6 +29,8 @@ from monitor.snapshot import BalanceRow, InstrumentRow, Snapshot
 
 MAIN, USDC = "main", "USDC"
 """Pool of the first dex, and the token that it settles in."""
+
+_OUTCOME = "+"
 
 
 class _CannotTell(Exception):
@@ -104,10 +109,11 @@ def _parts(snapshot: Snapshot, saved: SavedPools, rules: HyperliquidRules) -> _A
         for leg in spec.legs:
             parts.legs.setdefault(parts.listed[leg.instrument].settle, []).append(leg)
     margin = {USDC, *parts.cash, *(row.settle for row in snapshot.instruments if row.id.startswith(f"{VENUE}:"))}
-    for balance in saved.account.balances:
-        if balance.asset not in margin and balance.asset not in snapshot.fx:
+    account = saved.account
+    for balance in account.balances if account.spot is None else account.spot:
+        if balance.asset not in margin and balance.asset not in snapshot.fx and not balance.asset.startswith(_OUTCOME):
             parts.spot.append(balance)
-        elif balance.asset in margin and mode_of(saved.account) is AccountMode.STANDARD:
+        elif balance.asset in margin and mode_of(account) is AccountMode.STANDARD:
             # a pooled wallet's total is in the cash of its pools already
             parts.cash[balance.asset] = parts.cash.get(balance.asset, 0.0) + balance.total
     return parts

@@ -61,6 +61,7 @@ def whole() -> Document:
                 "reported": {"cross equity": 81000.0, "cross available": None},
                 "hedge_cap": {"ETH": 3},
                 "balances": [{"asset": "ETH", "total": -2.5, "collateral_ratio": 0.9, "eligible_hedge": True}],
+                "spot": [{"asset": "USDC", "total": "250.5"}],
                 "debts": [{"asset": "USDC", "amount": 500, "mm_rate": 0.03, "im_rate": 0.2}],
                 "positions": [
                     {"instrument": "aster:ETHUSDT", "quantity": "12.5", "entry": 3900, "side": "long"},
@@ -113,6 +114,8 @@ def test_every_key_is_read() -> None:
     assert [row.model_dump() for row in pool.collateral] == [{"asset": "ETH", "amount": 2.5, "price": 4000.5, "ratio": 0.9}]
     assert east.reported == {"cross equity": 81000.0, "cross available": None}
     assert [row.model_dump() for row in east.balances] == [{"asset": "ETH", "total": -2.5, "collateral_ratio": 0.9, "eligible_hedge": True}]
+    assert [(row.asset, row.total, row.collateral_ratio) for row in east.spot or ()] == [("USDC", 250.5, None)]
+    assert west.spot is None
     assert [row.model_dump() for row in east.debts] == [{"asset": "USDC", "amount": 500, "mm_rate": 0.03, "im_rate": 0.2}]
     assert [(row.quantity, row.entry, row.side) for row in east.positions] == [(12.5, 3900, "long"), (-3, None, "short")]
     assert [(row.quantity, row.limit_price, row.reduce_only) for row in east.orders] == [(-1, 4100.5, True)]

@@ -93,3 +93,7 @@ async def test_the_live_report_is_the_report_of_its_snapshot() -> None:
         for result in desk.app.results():
             if (result.account, result.pool) in pools:
                 assert pools[result.account, result.pool] == pytest.approx(result.margin_ratio, rel=1e-9), result.scope
+        # standard, on one dex, with nothing in its spot wallet: the same money in one pool
+        (alone,), (unified,) = (report["modes"]["iris"][mode]["pools"] for mode in ("standard", "unified"))
+        assert unified["equity"] == pytest.approx(alone["equity"], rel=EXACT)
+        assert unified["margin_ratio"] == pytest.approx(alone["margin_ratio"], rel=EXACT)

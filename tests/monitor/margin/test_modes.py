@@ -71,6 +71,15 @@ def test_a_standard_account_in_every_mode() -> None:
     assert all(pools(found_in)["iso:ETH"].margin_ratio == 80.0 / 500.0 for found_in in found.values()), "isolated stands alone"
 
 
+def test_a_spot_wallet_that_is_told_apart_stands_for_the_balances() -> None:
+    wallet = [{"asset": "USDC", "total": 3_000.0}, LENT]
+    apart = standard(balances=({"asset": "USDC", "total": 85_000.0},))
+    apart["accounts"][0]["spot"] = wallet
+    assert modes(apart) == modes(standard(balances=tuple(wallet)))
+    apart["accounts"][0]["spot"] = []
+    assert modes(apart) == modes(standard())
+
+
 def test_the_constants_of_portfolio_margin_are_configuration() -> None:
     rules = HyperliquidRules(portfolio_margin_limit=0.9, min_borrow_offset=0.0)
     source = document(account(pools=[pool("main", 100_000.0, "BTC")], positions=[held("BTC", -1.0)], balances=[LENT]))
@@ -185,6 +194,7 @@ def test_collateral_without_a_ratio_is_no_zero() -> None:
         {"asset": "HYPE", "total": 200.0, "collateral_ratio": 0.0},
         {"asset": "HYPE", "total": 0.0},
         {"asset": "USDT", "total": 200.0},
+        {"asset": "+92260", "total": 200.0},
     ],
 )
 def test_what_the_venue_lends_nothing_on_counts_nothing(balance: Document) -> None:
