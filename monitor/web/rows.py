@@ -110,7 +110,7 @@ class Rows:
 
     def _monitor(self) -> dict[str, Any]:
         app = self._app
-        unready = app.unready()
+        unready, alarmed = app.unready(), {one.id for one in app.settings.alarmed_portfolios}
         return {
             "ready": not unready,
             "unready": unready,
@@ -122,7 +122,7 @@ class Rows:
                 {
                     "id": one.id,
                     "accounts": list(one.accounts),
-                    "alarm": one.alarm,
+                    "alarm": one.id in alarmed,
                     "levels": _levels(one.levels),
                     "parameters": one.parameters,
                 }

@@ -1,8 +1,13 @@
 // The page: what is chosen, and the panels in their order. How figures get here: stream.js -> store.js -> panels/ -> number.js.
-import { html, render, useEffect, useState } from "./html.js";
+import { Component, html, render, useEffect, useState } from "./html.js";
 import { createStore } from "./store.js";
+import { readerOf } from "./reader.js";
+import { createHistory } from "./history.js";
 import { follow } from "./stream.js";
 import { startTooltips } from "./tooltip.js";
+import { goTo, startPlaces } from "./places.js";
+import { keepTitle } from "./worst.js";
+import { useView } from "./view.js";
 import { Header } from "./header.js";
 import { Summary } from "./panels/summary.js";
 import { Utilisation } from "./panels/utilisation.js";
@@ -16,52 +21,80 @@ import { Alerts } from "./panels/alerts.js";
 import { Feeds } from "./panels/feeds.js";
 
 const PANELS = [Summary, Utilisation, Contribution, Scenarios, Modes, Venues, WhatIf, Calendar, Alerts, Feeds];
+const TRY_AGAIN_MS = 5000;
+const REST = 2; // times as long as drawing took
+const MOST_REST_MS = 250;
 
 function App({ store }) {
   const [, redraw] = useState(0);
   useEffect(() => onFrames(store, () => redraw((times) => times + 1)), [store]);
   const view = useView(store);
-  if (!store.sections.monitor) return html`<p class="loading" role="status">${store.connection === "stale" ? "The monitor does not answer. Trying again …" : "Connecting to the monitor …"}</p>`;
+  const known = Boolean(store.sections.monitor);
+  useEffect(() => {
+    if (known && view.panel) goTo(view.panel);
+  }, [known, view.panel]);
+  if (!known) return html`<p class="loading" role="status">${store.connection === "stale" ? "The monitor does not answer. Trying again …" : "Connecting to the monitor …"}</p>`;
   return html`<${Header} store=${store} view=${view} />
-    <main class=${store.connection === "live" ? "" : "out-of-date"}>${PANELS.map((Panel) => html`<${Panel} key=${Panel.name} store=${store} view=${view} />`)}</main>`;
+    <main class=${store.connection === "stale" ? "out-of-date" : ""}>${PANELS.map((panel) => html`<${Watched} key=${panel.name} panel=${panel} store=${store} view=${view} />`)}</main>`;
 }
 
-// at most one redraw a picture, and one a second for ages where nothing comes
+// a panel is drawn again where something changed that it read; a defect of one leaves the others standing
+class Watched extends Component {
+  constructor(props) {
+    super(props);
+    this.reader = readerOf(props.store);
+  }
+  componentDidCatch(error) {
+    console.error(error);
+    this.setState({ failed: String(error) });
+    setTimeout(() => this.setState({ failed: null }), TRY_AGAIN_MS); // with other figures it may do
+  }
+  shouldComponentUpdate(next, state) {
+    return next.view !== this.props.view || state.failed !== this.state.failed || this.reader.changed();
+  }
+  render({ panel, view }, { failed }) {
+    if (failed) return html`<section class="panel" role="alert"><h2>${panel.name}</h2><p class="reason">This panel cannot be drawn: ${failed}. It is tried again every few seconds.</p></section>`;
+    this.reader.forget();
+    return html`<${panel} store=${this.reader} view=${view} />`;
+  }
+}
+
+// At most one redraw a picture, and one a second for ages where nothing comes. Where drawing takes long it is done less often, so that the page
+// stays at hand; that the line died is shown at once.
 function onFrames(store, redraw) {
-  let asked = 0;
-  const ask = () => (asked ||= requestAnimationFrame(() => ((asked = 0), redraw())));
+  let [asked, waiting, spentMs, endedMs, connection] = [0, 0, 0, 0, store.connection];
+  const draw = () => {
+    asked = 0;
+    connection = store.connection;
+    const beganMs = performance.now();
+    redraw();
+    setTimeout(() => {
+      endedMs = performance.now(); // layout and painting are in it
+      spentMs = endedMs - beganMs;
+    });
+  };
+  const ask = () => {
+    clearTimeout(waiting);
+    const restMs = store.connection === connection ? Math.min(MOST_REST_MS, REST * spentMs) - (performance.now() - endedMs) : 0;
+    if (restMs > 0) waiting = setTimeout(ask, restMs);
+    else asked ||= requestAnimationFrame(draw);
+  };
   const silent = setInterval(ask, 1000);
   const end = store.subscribe(ask);
-  return () => (end(), clearInterval(silent), cancelAnimationFrame(asked));
-}
-
-// what is chosen stands in the address, so that it can be sent to a colleague
-function useView(store) {
-  const [chosen, choose] = useState(() => Object.fromEntries(new URLSearchParams(location.hash.slice(1))));
-  useEffect(() => {
-    const changed = () => choose(Object.fromEntries(new URLSearchParams(location.hash.slice(1))));
-    addEventListener("hashchange", changed);
-    return () => removeEventListener("hashchange", changed);
-  }, []);
-  const set = (key) => (value) => {
-    const next = { ...chosen, [key]: value };
-    history.replaceState(null, "", `#${new URLSearchParams(next)}`);
-    choose(next);
-  };
-  const portfolios = store.row("monitor", "monitor")?.portfolios ?? [];
-  const known = portfolios.some((one) => one.id === chosen.portfolio);
-  return {
-    portfolio: known ? chosen.portfolio : portfolios[0]?.id,
-    pool: chosen.pool,
-    coin: chosen.coin,
-    alert: chosen.alert,
-    setPortfolio: set("portfolio"),
-    setPool: set("pool"),
-    setCoin: set("coin"),
+  return () => {
+    end();
+    clearInterval(silent);
+    clearTimeout(waiting);
+    cancelAnimationFrame(asked);
   };
 }
 
 const store = createStore();
+store.history = createHistory(store);
 startTooltips();
-render(html`<${App} store=${store} />`, document.querySelector("#app"));
+startPlaces();
+keepTitle(store);
+const root = document.querySelector("#app");
+root.replaceChildren();
+render(html`<${App} store=${store} />`, root);
 follow(store);

@@ -77,4 +77,4 @@ export const milliseconds = (iso) => (iso ? Date.parse(iso) : null);
 
 const minus = (text) => text.replace("-", "−");
 
-export const FORMATS = { percent, usd, money: usd, signed, price, quantity, move, count, age, plain: (value) => String(value ?? DASH) };
+export const FORMATS = { percent, usd, money: usd, signed, price, quantity, move, count, age, text: String, plain: (value) => String(value ?? DASH) };

@@ -1,29 +1,54 @@
-// The frame of a panel. Its figures are one stop of the Tab key; arrow keys go from one to the next.
+// The frame of a panel. Its figures are one stop of the Tab key; arrow keys go from one to the next, up and down within a column.
+// asOf: ISO or Unix ms.
 import { html, useEffect, useRef } from "./html.js";
 
 export function Panel({ id, title, about, asOf, wide, actions, children }) {
   const section = useRef(null);
   useEffect(() => {
-    const figures = section.current.querySelectorAll(".num");
-    if (figures.length && ![...figures].some((one) => one.tabIndex === 0)) figures[0].tabIndex = 0;
+    if (section.current.querySelector('.num[tabindex="0"]')) return;
+    const first = section.current.querySelector(".num");
+    if (first) first.tabIndex = 0;
   });
-  return html`<section id=${`panel-${id}`} class=${wide ? "panel wide" : "panel"} aria-labelledby=${`title-${id}`} data-as-of=${asOf ?? ""} ref=${section} onKeyDown=${walk}>
-    <header><h2 id=${`title-${id}`}>${title}</h2>${actions ?? ""}</header>
+  return html`<section id=${`panel-${id}`} class=${wide ? "panel wide" : "panel"} aria-labelledby=${`title-${id}`} data-as-of=${typeof asOf === "number" ? new Date(asOf).toISOString() : (asOf ?? "")} ref=${section} onKeyDown=${walk}>
+    <header><h2 id=${`title-${id}`} tabindex="-1">${title}</h2>${actions ?? ""}</header>
     ${about ? html`<p class="about">${about}</p>` : ""}
     ${children}
   </section>`;
 }
 
-const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
-
 function walk(event) {
-  if (!event.target.classList.contains("num")) return;
-  const figures = [...event.currentTarget.querySelectorAll(".num")];
-  const here = figures.indexOf(event.target);
-  const next = event.key === "Home" ? 0 : event.key === "End" ? figures.length - 1 : here + (STEPS[event.key] ?? 0);
-  if (next === here || !figures[next]) return;
+  const here = event.target;
+  if (!here.classList.contains("num") || event.altKey || event.ctrlKey || event.metaKey) return;
+  const next = neighbour(event.key, here, event.currentTarget);
+  if (!next || next === here) return;
   event.preventDefault();
-  event.target.tabIndex = -1;
-  figures[next].tabIndex = 0;
-  figures[next].focus();
+  for (const one of event.currentTarget.querySelectorAll('.num[tabindex="0"]')) one.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+}
+
+function neighbour(key, here, panel) {
+  if (key === "ArrowDown") return inColumn(here, "nextElementSibling") ?? beside(here, panel, 1);
+  if (key === "ArrowUp") return inColumn(here, "previousElementSibling") ?? beside(here, panel, -1);
+  if (key === "ArrowRight") return beside(here, panel, 1);
+  if (key === "ArrowLeft") return beside(here, panel, -1);
+  if (key === "Home") return figures(panel)[0];
+  return key === "End" ? figures(panel).at(-1) : null;
+}
+
+const figures = (panel) => [...panel.querySelectorAll(".num")].filter((one) => one.checkVisibility());
+
+function beside(here, panel, step) {
+  const all = figures(panel);
+  return all[all.indexOf(here) + step];
+}
+
+// null outside of a table, and where the table ends
+function inColumn(here, sibling) {
+  const cell = here.closest("td, th");
+  for (let row = cell?.parentElement[sibling]; row; row = row[sibling]) {
+    const found = row.cells[cell.cellIndex]?.querySelector(".num");
+    if (found?.checkVisibility()) return found;
+  }
+  return null;
 }

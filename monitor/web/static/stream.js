@@ -3,24 +3,23 @@
 const SILENCE_MS = 2500; // the monitor sends at least once a second
 const WAITS_MS = [250, 500, 1000, 2000, 4000];
 
-export function follow(store, url = streamUrl(), { WebSocket = window.WebSocket, refused = askAgain } = {}) {
+export function follow(store, url = streamUrl(), { WebSocket = window.WebSocket, refused = askAgain, beats = workerBeats } = {}) {
   let socket = null;
-  let heardMs = Date.now();
+  let heard = clocks();
   let failures = 0;
-  let retry = null;
+  let dueMs = null; // when to connect again
 
   function connect() {
-    retry = null;
-    heardMs = Date.now();
+    dueMs = null;
+    heard = clocks();
     const own = (socket = new WebSocket(url));
     own.onmessage = (event) => {
-      heardMs = Date.now();
+      if (own !== socket) return;
+      heard = clocks();
       failures = 0;
-      if (own === socket) store.apply(JSON.parse(event.data));
+      store.apply(JSON.parse(event.data));
     };
-    own.onclose = () => {
-      if (own === socket) lost();
-    };
+    own.onclose = () => own === socket && lost();
   }
 
   function lost() {
@@ -29,24 +28,35 @@ export function follow(store, url = streamUrl(), { WebSocket = window.WebSocket,
     dead.close();
     store.say("stale");
     if (failures++ > 0) refused();
-    retry = setTimeout(connect, WAITS_MS[Math.min(failures - 1, WAITS_MS.length - 1)]);
+    dueMs = clocks().steady + WAITS_MS[Math.min(failures - 1, WAITS_MS.length - 1)];
   }
 
-  const watch = setInterval(() => {
-    if (socket && Date.now() - heardMs > SILENCE_MS) lost();
-  }, 250);
+  // either clock may tell the silence: one stands still while the machine sleeps, the other can be set back
+  const rest = beats(() => {
+    const now = clocks();
+    if (socket && Math.max(now.steady - heard.steady, now.wall - heard.wall) > SILENCE_MS) lost();
+    else if (!socket && now.steady >= dueMs) connect();
+  });
   connect();
   return () => {
-    clearInterval(watch);
-    clearTimeout(retry);
+    rest();
     const open = socket;
     socket = null;
     open?.close();
   };
 }
 
+const clocks = () => ({ steady: performance.now(), wall: Date.now() });
+
 function streamUrl() {
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/stream`;
+}
+
+// ten times a second: a hidden page's own timers may wait for a minute, and its title would call a dead line alive
+function workerBeats(beat) {
+  const worker = new Worker("/static/beat.js");
+  worker.onmessage = beat;
+  return () => worker.terminate();
 }
 
 // a WebSocket does not tell why it was refused

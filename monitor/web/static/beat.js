@@ -1,0 +1,2 @@
+// Timers of a worker are not slowed down while its page is hidden.
+setInterval(() => postMessage(0), 100);
