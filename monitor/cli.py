@@ -248,6 +248,19 @@ _TOKEN = click.option("--token-env", metavar="VARIABLE", help="Environment varia
 
 
 @cli.command()
+@click.argument("url", metavar="[URL]", default="http://127.0.0.1:9876")
+@_TOKEN
+def top(url: str, token_env: str | None) -> None:
+    """Watch a running monitor in this terminal: levels, contributions, scenarios, venues, alerts and feeds; press ? for the keys.
+
+    URL is the monitor's address, default http://127.0.0.1:9876. Exit 2: it does not answer or let us in, or this is no terminal.
+    """
+    from monitor.top.app import run_top
+
+    sys.exit(run_top(url, token_env))
+
+
+@cli.command()
 @click.option("--config", type=click.Path(path_type=Path), help="Read the outbox of this configuration, beside a running monitor or none.")
 @click.option("--url", help="Ask a running monitor instead, such as http://127.0.0.1:9876.")
 @_TOKEN

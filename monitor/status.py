@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from config.accounts import AccountSettings, Levels
 from config.errors import masked
 from connectors.events import FeedState, KeyState
 from connectors.model import ListedPosition, OutcomeMarket, PositionSide
@@ -102,11 +103,7 @@ def accounts(app: Application) -> dict[str, Any]:
         "as_of_ms": app.clock.time_ms(),
         "accounts": [
             {
-                "id": account.id,
-                "venue": account.venue,
-                **({"address": account.address or None} if app.settings.monitor.show_addresses else {}),
-                "tags": list(account.tags),
-                "levels": {"warning": account.levels.warning, "critical": account.levels.critical, "liquidation": 1.0},
+                **configured_account(app, account),
                 "status": _together(pools.get(account.id, [])),
                 "margin_ratio": _worst(pools.get(account.id, [])),
                 "pools": pools.get(account.id, []),
@@ -118,6 +115,22 @@ def accounts(app: Application) -> dict[str, Any]:
             for account in app.settings.accounts
         ],
     }
+
+
+def configured_account(app: Application, account: AccountSettings) -> dict[str, Any]:
+    """What the configuration says of an account; its address only where `[monitor] show_addresses` says so."""
+    return {
+        "id": account.id,
+        "venue": account.venue,
+        **({"address": account.address or None} if app.settings.monitor.show_addresses else {}),
+        "tags": list(account.tags),
+        "levels": levels_document(account.levels),
+    }
+
+
+def levels_document(levels: Levels) -> dict[str, float]:
+    """The ratios at which levels begin."""
+    return {"warning": levels.warning, "critical": levels.critical, "liquidation": levels.liquidation}
 
 
 def _positions(app: Application, funding: Mapping[Scope, PoolFunding]) -> dict[tuple[str, str], list[dict[str, Any]]]:

@@ -187,7 +187,7 @@ def _details(portfolio: Document) -> Iterator[RenderableType]:
         yield _greeks(units)
         yield _contingencies(units)
         yield _contributions(units)
-    yield _distances(portfolio)
+    yield distances_table(portfolio)
     yield from _remedies(portfolio)
     yield from funding_lines("\n", portfolio.get("next_funding"), "USD")
     yield from venue_parts(portfolio)
@@ -252,7 +252,8 @@ def _contributions(units: Sequence[Document]) -> Table:
     return table
 
 
-def _distances(portfolio: Document) -> RenderableType:
+def distances_table(portfolio: Document) -> RenderableType:
+    """The moves of each coin, and of all together, at which a portfolio of a report reaches its levels."""
     distance = portfolio.get("portfolio", portfolio)["distance"]
     if distance is None:
         details = "; ".join(failure["detail"] for failure in portfolio.get("portfolio", portfolio)["failures"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from config.accounts import Levels
 from connectors.session_protocol import SessionStatistics
 from monitor import status
 from monitor.alerts.documents import alert_document, silence_document
@@ -54,7 +53,7 @@ class Rows:
         levels = {one.id: one.levels for one in self._app.settings.portfolios}
         for row in status.portfolios(self._app):
             told = {key: value for key, value in row.items() if key not in _OF_A_LOOK}
-            yield "portfolios", row["id"], told | {"levels": _levels(levels[row["id"]])}
+            yield "portfolios", row["id"], told | {"levels": status.levels_document(levels[row["id"]])}
         yield from self._incidents()
         for silence in self._app.alarm.silences.active(self._app.clock.time_ms()):
             yield "silences", silence.id, silence_document(silence)
@@ -74,7 +73,7 @@ class Rows:
             document = status.pool_document(result, status.funding_of(app, [result]).get(scope))
             document["data_at_s"] = _at_s(now_ns, document.pop("data_age_s"))
             if result.account in levels:
-                yield "pools", "/".join(scope), document | {"levels": _levels(levels[result.account]), "next": _next(result)}
+                yield "pools", "/".join(scope), document | {"levels": status.levels_document(levels[result.account]), "next": _next(result)}
 
     def _incidents(self) -> Iterator[Row]:
         told: dict[str, dict[str, Any]] = {}
@@ -110,20 +109,18 @@ class Rows:
 
     def _monitor(self) -> dict[str, Any]:
         app = self._app
-        unready, alarmed = app.unready(), {one.id for one in app.settings.alarmed_portfolios}
+        unready, alarmed = app.unready(), app.settings.alarmed_portfolios
         return {
             "ready": not unready,
             "unready": unready,
             "started_ms": app.started_ms,
-            "accounts": [
-                {"id": one.id, "venue": one.venue, "tags": list(one.tags), "levels": _levels(one.levels)} for one in app.settings.accounts
-            ],
+            "accounts": [status.configured_account(app, one) for one in app.settings.accounts],
             "portfolios": [
                 {
                     "id": one.id,
                     "accounts": list(one.accounts),
                     "alarm": one.id in alarmed,
-                    "levels": _levels(one.levels),
+                    "levels": status.levels_document(one.levels),
                     "parameters": one.parameters,
                 }
                 for one in app.settings.portfolios
@@ -173,10 +170,6 @@ def _venue(app: Application, venue: str, described: Mapping[str, Any]) -> dict[s
         "heard_at_s": said.received_ns / SECOND_NS,
         **kept,
     }
-
-
-def _levels(levels: Levels) -> dict[str, float]:
-    return {"warning": levels.warning, "critical": levels.critical, "liquidation": 1.0}
 
 
 def _next(result: PoolResult) -> str | None:

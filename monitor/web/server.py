@@ -105,8 +105,8 @@ class ApiServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
-    async def start(self) -> None:
-        """Bind and serve. OSError when the address is taken."""
+    def application(self) -> web.Application:
+        """Everything that is served."""
         application = web.Application(middlewares=[self._access.guard, _api_errors], client_max_size=LARGEST_BODY)
         application.on_response_prepare.append(add_headers)
         router = application.router
@@ -117,7 +117,11 @@ class ApiServer:
         router.add_get("/api/v1/accounts", self._document(status.accounts))
         for part in self._parts:
             part.add_to(router)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0, logger=_log)
+        return application
+
+    async def start(self) -> None:
+        """Bind and serve. OSError when the address is taken."""
+        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=2.0, logger=_log)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
         await site.start()

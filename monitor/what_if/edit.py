@@ -9,6 +9,9 @@ from typing import Any
 from config.errors import did_you_mean, masked
 from config.parameters import ParameterSet
 from monitor.margin.deribit import VENUE as DERIBIT
+from monitor.margin.hyperliquid import VENUE as HYPERLIQUID
+from monitor.margin.hyperliquid import AccountMode
+from monitor.margin.saved_pools import mode_of
 from monitor.snapshot import AccountRow, InstrumentRow, OrderRow, Snapshot, SnapshotError, parse_snapshot
 from monitor.stress.money import counted
 from monitor.what_if import exposed, pooled
@@ -54,6 +57,12 @@ def edited(document: Mapping[str, Any], request: Request, parameters: ParameterS
     return Edited(after, tuple(draft.notes))
 
 
+def _apart(row: AccountRow) -> AccountRow:
+    # a saved standard account's balances are its spot wallet, which cash that moves in its pools must not change
+    is_saved = row.venue == HYPERLIQUID and bool(row.pools) and row.spot is None and mode_of(row) is AccountMode.STANDARD
+    return row.model_copy(update={"spot": row.balances}) if is_saved else row
+
+
 def _draft(snapshot: Snapshot, request: Request, parameters: ParameterSet, known: Known) -> Draft:
     instruments = {row.id: row for row in snapshot.instruments}
     fx, index = {**known.fx, **snapshot.fx}, dict(snapshot.index)
@@ -62,7 +71,7 @@ def _draft(snapshot: Snapshot, request: Request, parameters: ParameterSet, known
             raise ChangeError(f"index.{masked(coin)}", f"the snapshot has an index of it, {index[coin]:g}; leave it out")
         index[coin] = price
     draft = Draft(
-        accounts={row.id: row for row in snapshot.accounts},
+        accounts={row.id: _apart(row) for row in snapshot.accounts},
         instruments=instruments,
         fx=fx,
         index=index,

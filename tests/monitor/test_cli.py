@@ -16,7 +16,7 @@ from config import EXAMPLE, Settings
 from monitor import cli
 
 PROJECT = Path(__file__).resolve().parents[2]
-HEAVY = ("numba", "numpy", "aiohttp", "websockets", "rich")
+HEAVY = ("numba", "numpy", "aiohttp", "websockets", "rich", "textual")
 ADDRESS = "0x" + "ab" * 20
 
 _LISTS_MODULES = """
@@ -41,7 +41,7 @@ def python(*arguments: str, first: Path = PROJECT, **environ: str) -> subprocess
 @pytest.mark.parametrize(
     "command",
     [
-        *([name] for name in ("run", "check", "discover", "verify", "demo", "alerts", "silence", "alert-test", "replay")),
+        *([name] for name in ("run", "check", "discover", "verify", "demo", "alerts", "silence", "alert-test", "replay", "top")),
         *(["silence", name] for name in ("add", "list", "end")),
         [],
     ],
@@ -55,7 +55,7 @@ def test_help_explains_every_command(command: list[str]) -> None:
 
 def test_the_program_lists_its_commands_and_version() -> None:
     answer = CliRunner().invoke(cli.cli, ["--help"])
-    for command in ("run", "check", "discover", "verify", "demo", "alerts", "silence", "alert-test", "replay"):
+    for command in ("run", "check", "discover", "verify", "demo", "alerts", "silence", "alert-test", "replay", "top"):
         assert f"  {command} " in answer.output
     assert CliRunner().invoke(cli.cli, ["--version"]).output.startswith("cli, version ")
 

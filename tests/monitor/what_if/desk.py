@@ -57,6 +57,7 @@ _DESK: Document = {
             "equity": 5 * 100_010.0 - 400_000.0,
             "positions": [{"instrument": BTC, "quantity": 5.0}],
             "balances": [{"asset": "USDC", "total": -400_000.0}],
+            "spot": [],
             "pools": [{"id": "main", "collateral_asset": "USDC", "cash": -400_000.0, "positions": [BTC]}],
         },
         {

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.margin.modes import hyperliquid_modes
+from monitor.snapshot import parse_snapshot
 from monitor.what_if.known import Known
 from tests.monitor.what_if.desk import (
     ASTER,
@@ -129,6 +131,23 @@ def test_another_dex_of_a_standard_account_is_another_pool() -> None:
     found = edit(desk(), trade("iris", WIDE, 10.0), known=known)
     assert pool(found.document, "iris", "xyz") == {"id": "xyz", "collateral_asset": "USDC", "cash": -40_000.0, "positions": [WIDE]}
     assert "has to be transferred to it" in " ".join(found.assumptions)
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_cash_that_comes_counts_once_in_every_mode(is_saved: bool) -> None:
+    # what verify saves of a standard account has its spot wallet in the balances
+    document = desk()
+    if is_saved:
+        del account(document, "iris")["spot"]
+        account(document, "iris")["balances"] = [{"asset": "USDC", "total": 7_000.0}]
+    before, after = (hyperliquid_modes(parse_snapshot(one, "a test"), "iris") for one in (document, _with_cash(document)))
+    for mode in before:
+        (old,), (new,) = before[mode], after[mode]
+        assert new.equity == near(old.equity + 1_000.0), mode
+
+
+def _with_cash(document: dict[str, Any]) -> dict[str, Any]:
+    return edit(document, transfer(None, "iris", "USDC", 1_000.0)).document
 
 
 def in_mode(mode: str, **row: Any) -> dict[str, Any]:
