@@ -73,19 +73,19 @@ def test_the_kinds_of_the_calendar_are_told() -> None:
 
 
 @pytest.mark.slow
-async def test_whatever_is_asked_is_answered_as_described() -> None:
+async def test_whatever_is_asked_is_answered_as_described(tmp_path: Path) -> None:
     async with three_venues("calm", 60.0) as desk:
         await desk.run(2.0)
         server = ApiServer(desk.app, "127.0.0.1", 0, limits=Limits(requests_per_s=1e6, requests_at_once=10**6))
         await server.start()
         try:
-            found = await _fuzz(server)
+            found = await _fuzz(server, tmp_path)
             assert not found, found
         finally:
             await server.stop()
 
 
-async def _fuzz(server: ApiServer) -> str:
+async def _fuzz(server: ApiServer, scratch: Path) -> str:
     # "" or what was found
     exceptions = str(Path(__file__).with_name("schemathesis.toml"))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", exceptions, "run", server.url + OPENAPI]
@@ -96,7 +96,7 @@ async def _fuzz(server: ApiServer) -> str:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        cwd=Path(__file__).parents[2],
+        cwd=scratch,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     printed, _ = await asyncio.wait_for(process.communicate(), FUZZ_S)
