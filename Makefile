@@ -12,7 +12,7 @@ SOURCES := config kernels connectors monitor grafana tests bench
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors test-alerts check parity bench dashboards e2e lock clean
+.PHONY: help setup setup-test setup-bench demo test test-kernels test-connectors test-alerts check parity bench dashboards e2e screenshot lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -61,6 +61,12 @@ dashboards: setup-test ## write the dashboards of Grafana from their source (gra
 
 e2e: setup-test ## end-to-end tests: the whole program and real servers
 	@$(BIN)/python -m pytest -m "e2e or tools" -n 2 --dist loadfile $(ARGS)
+	@ls e2e-artefacts/*.png 2>/dev/null || true
+	@cat e2e-artefacts/*.txt 2>/dev/null || true
+
+screenshot: setup-test ## the picture of the page in the README, out of a crash (needs chromium)
+	@$(BIN)/python -m pytest -q -m e2e tests/e2e/test_e2e_page_crash.py
+	@mkdir -p docs/images && cp e2e-artefacts/page.png docs/images/page.png
 
 setup: $(VENV)/.package
 	@:

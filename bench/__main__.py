@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = ("tick", "alert", "recording", "aster", "scrape", "pricing", "portfolio", "venues_live", "start", "soak")
+BENCHES = ("tick", "alert", "recording", "aster", "scrape", "pages", "pricing", "portfolio", "venues_live", "start", "soak")
 
 
 def main() -> int:

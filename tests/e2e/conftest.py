@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
+from tests.e2e.browser import Tab, chromium
+from tests.e2e.browser import tab as opened
 from tests.e2e.programs import Inbox, Launcher
 
 
@@ -29,3 +33,27 @@ async def inbox() -> AsyncIterator[Inbox]:
         yield inbox
     finally:
         await inbox.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_launcher(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Launcher]:
+    """Starts processes that the tests of a module share."""
+    launcher = Launcher(tmp_path_factory.mktemp("shared") / "state")
+    try:
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(require_server: Callable[[str], Path]) -> AsyncIterator[Browser]:
+    """Chromium, one for a module."""
+    async with chromium(require_server("chromium")) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(browser: Browser) -> AsyncIterator[Tab]:
+    """An empty tab; the test fails when anything went wrong in it."""
+    async with opened(browser) as one:
+        yield one

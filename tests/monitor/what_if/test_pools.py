@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.margin.modes import hyperliquid_modes
+from monitor.margin.result import Failure
 from monitor.snapshot import parse_snapshot
 from monitor.what_if.known import Known
 from tests.monitor.what_if.desk import (
@@ -140,14 +141,18 @@ def test_cash_that_comes_counts_once_in_every_mode(is_saved: bool) -> None:
     if is_saved:
         del account(document, "iris")["spot"]
         account(document, "iris")["balances"] = [{"asset": "USDC", "total": 7_000.0}]
-    before, after = (hyperliquid_modes(parse_snapshot(one, "a test"), "iris") for one in (document, _with_cash(document)))
-    for mode in before:
-        (old,), (new,) = before[mode], after[mode]
-        assert new.equity == near(old.equity + 1_000.0), mode
+    before, after = _equities(document), _equities(edit(document, transfer(None, "iris", "USDC", 1_000.0)).document)
+    assert before.keys() == {"standard", "unified", "portfolio_margin"}
+    assert after == {mode: near(equity + 1_000.0) for mode, equity in before.items()}
 
 
-def _with_cash(document: dict[str, Any]) -> dict[str, Any]:
-    return edit(document, transfer(None, "iris", "USDC", 1_000.0)).document
+def _equities(document: dict[str, Any]) -> dict[str, float]:
+    # of iris under each mode, where it has one pool
+    found = {}
+    for mode, pools in hyperliquid_modes(parse_snapshot(document, "a test"), "iris").items():
+        assert not isinstance(pools, Failure)
+        found[mode] = math.fsum(pool.equity or 0.0 for pool in pools)
+    return found
 
 
 def in_mode(mode: str, **row: Any) -> dict[str, Any]:
