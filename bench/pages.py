@@ -16,6 +16,7 @@ from aiohttp import web
 
 from bench.ticking import RATE, Ticking, typical
 from kernels.pool import Floats
+from monitor.web.aside import Aside
 from monitor.web.server import ApiServer
 from monitor.web.stream import STREAM
 
@@ -57,7 +58,7 @@ def _served(loop: _Turns) -> Iterator[Counter[int]]:
 
 async def _run(loop: _Turns) -> None:
     bench = Ticking(ACCOUNTS, PORTFOLIOS)
-    server = ApiServer(bench.app, "127.0.0.1", 0)
+    server = ApiServer(bench.app, "127.0.0.1", 0, aside=Aside())
     await server.start()
     await bench.app.start()
     url = f"ws://127.0.0.1:{server.port}{STREAM}"

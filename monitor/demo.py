@@ -38,6 +38,7 @@ from monitor.margin.result import Level, PoolResult
 from monitor.screen import screen
 from monitor.terminal import AlertLines, alert_line, percent
 from monitor.venues import Transports
+from monitor.web.aside import Aside
 from monitor.web.server import ENDPOINTS, ApiServer
 
 TICK_S = 0.1
@@ -251,7 +252,7 @@ class Demo:
         recorder = build_recorder(self.record, settings, RECORD_LIMIT_GB)
         app = build_application(settings, transports, poster, recorder)
         token = settings.monitor.token.reveal() if settings.monitor.token else None
-        api = ApiServer(app, settings.monitor.host, settings.monitor.port, token)
+        api = ApiServer(app, settings.monitor.host, settings.monitor.port, token, aside=Aside())
         try:
             await api.start()
             where = f"hyperliquid at {venues.hyperliquid.rest_url}, aster at {venues.aster.rest_url}, deribit at {venues.deribit.ws_url}"

@@ -24,6 +24,7 @@ from monitor.recording.recorder import Recorder
 from monitor.screen import screen
 from monitor.terminal import AlertLines
 from monitor.venues import Transports
+from monitor.web.aside import Aside
 from monitor.web.server import ApiServer
 
 _log = logging.getLogger("marginwatch")
@@ -62,7 +63,7 @@ async def _run(settings: Settings, path: Path, terminal: bool, recorder: Recorde
     transports, poster = Transports.real(), HttpPoster()
     app = build_application(settings, transports, poster, recorder)
     reloader = build_reloader(app, path, transports, poster, recorder)
-    api = ApiServer(app, settings.monitor.host, settings.monitor.port, _token(settings), reloader.reload)
+    api = ApiServer(app, settings.monitor.host, settings.monitor.port, _token(settings), reloader.reload, aside=Aside())
 
     def adopt(changed: Settings) -> None:
         api.token = _token(changed)

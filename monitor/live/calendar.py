@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from config.parameters import ParameterSet
 from kernels.black76 import price_one
 from monitor.app import Application
@@ -27,26 +29,28 @@ NORMAL = frozenset({"", "ok", "unlocked", "none"})
 
 
 class Calendar:
-    """What is due as far as the running monitor knows: taken on the event loop, `document` may run in a thread."""
+    """What is due as far as the running monitor knows: taken on the event loop, `document` may run in a thread or process."""
 
     def __init__(self, app: Application) -> None:
         self._as_of_ms = app.clock.time_ms()
         self._entries = [*_funding(app), *_keys(app), *_maintenance(app)]
-        portfolios = app.settings.portfolios
-        self._snapshots: dict[str, tuple[dict[str, Any] | None, ParameterSet]] = {
-            one.id: (snapshot_document(app.portfolios, app.engine, one.id) if app.portfolios.ready else None, one.parameter_set)
-            for one in portfolios
-        }
+        # as JSON, which is handed to another process in a tenth of the time
+        self._snapshots = {one.id: (orjson.dumps(_snapshot(app, one.id)), one.parameter_set) for one in app.settings.portfolios}
 
     def document(self) -> dict[str, Any]:
         """Entries in the order of their time, those without one first. `amount` is in the `asset`, received > 0."""
         entries = [*self._entries]
-        for name, (document, parameters) in self._snapshots.items():
+        for name, (written, parameters) in self._snapshots.items():
+            document = orjson.loads(written)
             if document is not None:
                 entries += expiries(parse_snapshot(document, "the live book"), parameters, name)
         entries.sort(key=lambda entry: (entry["time_ms"] or 0, entry["kind"], str(entry.get("account") or entry.get("portfolio"))))
         found: dict[str, Any] = plain({"version": VERSION, "as_of_ms": self._as_of_ms, "entries": entries})
         return found
+
+
+def _snapshot(app: Application, name: str) -> dict[str, Any] | None:
+    return snapshot_document(app.portfolios, app.engine, name) if app.portfolios.ready else None
 
 
 def expiries(snapshot: Snapshot, parameters: ParameterSet, portfolio: str) -> Iterator[dict[str, Any]]:

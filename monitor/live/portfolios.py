@@ -33,10 +33,6 @@ from monitor.resolvers.resolvers import Resolvers
 from monitor.resolvers.rules import Rules
 from monitor.snapshot import InstrumentRow
 from monitor.stress.book import StressBook
-from monitor.stress.cross_totals import CrossMargins
-
-RETOLD = 1e-9
-"""Relative difference of a venue's equity to ours from which it is told anew between account events."""
 
 SECOND_NS = 1_000_000_000
 
@@ -47,7 +43,7 @@ _log = logging.getLogger("marginwatch.portfolios")
 
 _OPTIONS = (InstrumentKind.OPTION, InstrumentKind.OUTCOME)
 _NOT_WARM = Failure(FailureReason.NOT_READY, "the kernels of the portfolio method are compiling: about half a minute, once on this machine")
-_UNKNOWN = CrossMargins(-1, 0.0, 0.0)
+_NOT_EVALUATED = Failure(FailureReason.NOT_READY, "not computed yet: the first evaluation follows")
 
 
 class LivePortfolios:
@@ -112,6 +108,7 @@ class LivePortfolios:
             known.clear()
         self._waiting = {key for key in self._engine.book.accounts if key[1] in self._members}
         self.books = books
+        self._is_evaluated = False
         self._track()
         self.books.write(self.resolvers.everything())
 
@@ -201,7 +198,9 @@ class LivePortfolios:
             self._read(waiting, now_ns)
         for _, account in sorted(waiting):
             self._tell(account)
-        return self.books.evaluate()
+        crossed = self.books.evaluate()
+        self._is_evaluated = True
+        return crossed
 
     def _resolve(self, now_ns: int, now_ms: int) -> None:
         changes = self.resolvers.update(now_ns, now_ms)
@@ -327,6 +326,9 @@ class LivePortfolios:
         """Why a portfolio of these accounts has no value, by accounts."""
         if not self.ready or self.defect is not None:
             return (self.defect or _NOT_WARM,)
+        if not self._is_evaluated:
+            # empty books would say a ratio of nothing
+            return (_NOT_EVALUATED,)
         return tuple(
             Failure(self.lacking[account].reason, f"account {account} has no value: {self.lacking[account].detail}")
             for account in members

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from config.parameters import ParameterSet
 from config.portfolios import Eligibility
 from connectors.events import FailureReason
@@ -53,12 +55,21 @@ class Frozen:
         found |= {name: {"id": name, "status": "failed", "failures": failures} for name, failures in failed.items()}
         return document | {"sets": [list(ids) for ids in self.sets], "portfolios": [found[name] for name in self.order]}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # as JSON a book is handed to another process in a tenth of the time
+        written = None if self.snapshot is None else orjson.dumps(self.snapshot)
+        return _thawed, (self.as_of_ms, self.parameters, self.sets, written, self.inputs, self.failed, self.order, self.eligibility)
+
     def _with_inputs(self, row: dict[str, Any]) -> dict[str, Any]:
         inputs = self.inputs[row["id"]]
         every = [one for group in inputs.values() for one in group]
         units = [unit | {"provenance": worst_of(inputs.get(unit["coin"], ())).value} for unit in row["units"]]
         rows: list[Any] = [plain(one.document()) for one in every]
         return row | {"units": units, "provenance": worst_of(every).value, "inputs": rows}
+
+
+def _thawed(as_of_ms: int, parameters: ParameterSet, sets: Any, written: bytes | None, *rest: Any) -> Frozen:
+    return Frozen(as_of_ms, parameters, sets, None if written is None else orjson.loads(written), *rest)
 
 
 def frozen(live: LivePortfolios, engine: Engine, name: str | None = None) -> Frozen:

@@ -27,6 +27,9 @@ LOGOUT = "/logout"
 OPEN = frozenset({HEALTHY, LOGIN, LOGOUT, "/static/login.css", "/static/login.js", "/static/favicon.svg"})
 """What is answered without a token; no figure is in any of it."""
 
+LEFT_S: web.RequestKey[float | None] = web.RequestKey("left_s", float)
+"""Key of a request that the guard let through: for how many seconds what it carries is good, None for as long as the token is."""
+
 UNLIMITED = frozenset({HEALTHY, METRICS})
 """What may be asked as often as anybody likes: a scrape must not be locked out by who shares its address."""
 
@@ -56,10 +59,14 @@ _log = logging.getLogger("marginwatch.web")
 
 
 class Access:
-    """The guard in front of one server. `clock` tells monotonic seconds."""
+    """The guard in front of one server. `clock` tells monotonic seconds.
+
+    `cookie` is the name of the cookie: browsers keep one for all ports of a host, so every monitor there needs a name of its own.
+    """
 
     def __init__(self, token: str | None, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.credentials = Credentials(token, clock)
+        self.cookie = COOKIE
         limits = limits or Limits()
         self._requests = limits.requests(clock)
         self._wrong = limits.wrong_tokens(clock)
@@ -71,18 +78,24 @@ class Access:
             return too_often(wait_s)
         if self.credentials.token is None:
             # a page in a local browser could reach us by a name of its own that resolves to this machine
-            if urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:
+            if _name_of(request.host) not in LOOPBACK_NAMES:
                 return web.json_response({"error": _NAMES_ONLY}, status=403)
-        elif request.path not in OPEN and not self.admits(request):
-            return self._refusal(request)
+        elif request.path not in OPEN:
+            if not self.admits(request):
+                return self._refusal(request)
+            request[LEFT_S] = None if self._has_token(request) else self._left_s(request)
         return await handler(request)
 
     def admits(self, request: web.Request) -> bool:
         """Whether the request carries what is needed: always where no token is asked for."""
-        if self.credentials.token is None or self.credentials.is_token(_bearer(request) or ""):
-            return True
-        cookie = request.cookies.get(COOKIE)
-        return cookie is not None and self.credentials.is_cookie(cookie)
+        return self.credentials.token is None or self._has_token(request) or self._left_s(request) > 0
+
+    def _has_token(self, request: web.Request) -> bool:
+        return self.credentials.is_token(_bearer(request) or "")
+
+    def _left_s(self, request: web.Request) -> float:
+        given = request.cookies.get(self.cookie)
+        return 0.0 if given is None else self.credentials.left_s(given)
 
     def wrong_token(self, request: web.Request) -> float:
         """Count one: 0, or the seconds for which its sender has sent too many."""
@@ -129,3 +142,10 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 def _bearer(request: web.Request) -> str | None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     return given if scheme.lower() == "bearer" else None
+
+
+def _name_of(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None

@@ -27,7 +27,6 @@ KEPT_GONE = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    document: Mapping[str, Any]
     written: bytes
     version: int
 
@@ -50,13 +49,17 @@ class Board:
         """Whether a row changed since the last `publish`."""
         return self._changed
 
-    def put(self, section: str, name: str, document: Mapping[str, Any]) -> None:
-        """Set one row, ready for JSON; an equal one has not changed."""
+    def put(self, section: str, name: str, document: Mapping[str, Any] | bytes) -> None:
+        """Set one row, ready for JSON or written as JSON; an equal one has not changed.
+
+        TypeError for one that is neither, and the row before stays.
+        """
+        written = document if isinstance(document, bytes) else orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
         known = self._sections.setdefault(section, {})
         before = known.get(name)
-        if before is not None and before.document == document:
+        if before is not None and before.written == written:
             return
-        known[name] = _Row(document, orjson.dumps(document), self.sequence + 1)
+        known[name] = _Row(written, self.sequence + 1)
         self._gone.pop((section, name), None)
         self._changed = True
 

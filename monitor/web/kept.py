@@ -1,4 +1,4 @@
-"""Report documents and the calendar, computed in a thread one at a time and shared by all who ask at about the same moment.
+"""Report documents and the calendar, computed beside the event loop one at a time and shared by all who ask at about the same moment.
 
     GET /api/v1/portfolios?portfolio=ID    the report document of a portfolio (none: the first) and of all that share its parameters
     GET /api/v1/portfolios?snapshot=1      {"report": that document, "snapshot": the snapshot it was computed from}
@@ -10,9 +10,10 @@ A report may be REPORT_AGE_S old, a calendar CALENDAR_AGE_S: `as_of` and `as_of_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,7 +23,8 @@ from config.parameters import ParameterSet
 from config.portfolios import PortfolioSettings
 from monitor.app import SECOND_NS, Application
 from monitor.live.calendar import Calendar
-from monitor.live.report import frozen
+from monitor.live.report import Frozen, frozen
+from monitor.web.rows import OF_CALENDAR, report_rows
 
 PORTFOLIOS = "/api/v1/portfolios"
 CALENDAR = "/api/v1/calendar"
@@ -33,26 +35,54 @@ CALENDAR_AGE_S = 10.0
 JSON = "application/json"
 
 
+WrittenRow = tuple[str, str, bytes]
+"""(section, id, document as JSON)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A document, shared: nobody changes it.
 
-    `body` is the document as JSON, `snapshot` what a report was computed from (None: no portfolio has a value), `as_of_ms` when that was
-    taken in Unix ms, `taken_ns` on the monitor's monotonic clock.
+    `body` is the document as JSON, `rows` are those that the stream has of it, `snapshot` what a report was computed from (None: no
+    portfolio has a value), `taken_ns` when that was taken on the monitor's monotonic clock.
     """
 
-    document: Mapping[str, Any]
     body: bytes
+    rows: tuple[WrittenRow, ...]
     snapshot: Mapping[str, Any] | None
-    as_of_ms: int
     taken_ns: int
+
+    @property
+    def document(self) -> Any:
+        """The document read again."""
+        return orjson.loads(self.body)
 
 
 class UnknownPortfolio(KeyError):
     """No portfolio has this id; the text lists those that are configured."""
 
 
-_Work = Callable[[], Kept]
+Compute = Callable[[Callable[[], "Written"]], Awaitable["Written"]]
+"""Does work that may be handed to another process."""
+
+Written = tuple[bytes, tuple[WrittenRow, ...]]
+"""A document as JSON, and the rows of the stream in it."""
+
+
+def written_report(told: Frozen) -> Written:
+    """A report of the live portfolios; all its work is here."""
+    document = told.report()
+    return orjson.dumps(document), tuple((section, name, orjson.dumps(row)) for section, name, row in report_rows(document))
+
+
+def written_calendar(told: Calendar) -> Written:
+    """What is due; all its work is here."""
+    body = orjson.dumps(told.document())
+    return body, ((OF_CALENDAR, OF_CALENDAR, body),)
+
+
+_Take = Callable[[], tuple[Mapping[str, Any] | None, Callable[[], Written]]]
+"""Takes what a document needs on the event loop: the snapshot behind it, and the work."""
 
 
 class _Job:
@@ -71,10 +101,11 @@ class _Job:
 
 
 class KeptReports:
-    """What an application's reports and calendar are computed by and kept in. Use it on the event loop."""
+    """What an application's reports and calendar are computed by and kept in. Use it on the event loop. `compute` leaves it."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, compute: Compute = asyncio.to_thread) -> None:
         self._app = app
+        self._do = compute
         self._settings = app.settings
         self._jobs: dict[Hashable, _Job] = {}
         self._turn = asyncio.Lock()
@@ -115,7 +146,7 @@ class KeptReports:
             raise UnknownPortfolio(f"no portfolio has this id; configured are {', '.join(portfolios)}")
         return found
 
-    async def _shared(self, key: Hashable, max_age_s: float, take: Callable[[], _Work]) -> Kept:
+    async def _shared(self, key: Hashable, max_age_s: float, take: _Take) -> Kept:
         if self._settings is not self._app.settings:
             self._settings = self._app.settings
             self._jobs.clear()
@@ -130,31 +161,19 @@ class KeptReports:
         # an asker who leaves takes the document from nobody
         return await asyncio.shield(job.task)
 
-    async def _compute(self, job: _Job, take: Callable[[], _Work]) -> Kept:
+    async def _compute(self, job: _Job, take: _Take) -> Kept:
         async with self._turn:
-            job.taken_ns = self._app.clock.monotonic_ns()
-            return await asyncio.to_thread(take())
+            job.taken_ns = taken_ns = self._app.clock.monotonic_ns()
+            snapshot, work = take()
+            return Kept(*await self._do(work), snapshot, taken_ns)
 
-    def _report(self, name: str | None) -> _Work:
+    def _report(self, name: str | None) -> tuple[Mapping[str, Any] | None, Callable[[], Written]]:
         # a reload may have come since it was asked for
         told = frozen(self._app.portfolios, self._app.engine, self._portfolio(name).id)
-        taken_ns = self._app.clock.monotonic_ns()
+        return told.snapshot, partial(written_report, told)
 
-        def compute() -> Kept:
-            document = told.report()
-            return Kept(document, orjson.dumps(document), told.snapshot, told.as_of_ms, taken_ns)
-
-        return compute
-
-    def _calendar(self) -> _Work:
-        calendar = Calendar(self._app)
-        taken_ns = self._app.clock.monotonic_ns()
-
-        def compute() -> Kept:
-            document = calendar.document()
-            return Kept(document, orjson.dumps(document), None, document["as_of_ms"], taken_ns)
-
-        return compute
+    def _calendar(self) -> tuple[None, Callable[[], Written]]:
+        return None, partial(written_calendar, Calendar(self._app))
 
     async def _answer_report(self, request: web.Request) -> web.Response:
         try:

@@ -2,7 +2,7 @@
 
     GET  /login     a page with a form
     POST /login     token=... as a form, or {"token": ...}; sets the cookie
-    POST /logout    clears it
+    POST /logout    ends and clears it
 
 A browser gets pages and redirects (303 to /), everybody else 204 or JSON with `error`: 401 a wrong token, 403 a page of another origin,
 429 too many wrong tokens.
@@ -10,6 +10,7 @@ A browser gets pages and redirects (303 to /), everybody else 204 or JSON with `
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 import orjson
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from monitor.app import Application
 from monitor.web.access import LOGIN, LOGOUT, Access, retry_after, wants_page
-from monitor.web.credentials import COOKIE, LIFE_S
+from monitor.web.credentials import LIFE_S
 from monitor.web.origin import is_foreign
 from monitor.web.pages import Pages
 
@@ -30,10 +31,13 @@ _UNREADABLE = "Send the token as the form field token, or as JSON with the key t
 
 
 class LoginEndpoints:
-    """The handlers of one application behind `access`; they must be reachable without a token. `pages` has the form."""
+    """The handlers of one application behind `access`; they must be reachable without a token.
 
-    def __init__(self, app: Application, access: Access, pages: Pages) -> None:
-        self._app, self._access, self._pages = app, access, pages
+    `pages` has the form, `ended` is called when a login has ended.
+    """
+
+    def __init__(self, app: Application, access: Access, pages: Pages, ended: Callable[[], None]) -> None:
+        self._app, self._access, self._pages, self._ended = app, access, pages, ended
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Serve them."""
@@ -66,13 +70,15 @@ class LoginEndpoints:
     async def _logout(self, request: web.Request) -> web.Response:
         if is_foreign(request, self._app.settings.link):
             return self._refusal(request, 403, _FOREIGN)
+        self._access.credentials.end(request.cookies.get(self._access.cookie, ""))
+        self._ended()
         answer = _done(request, LOGIN)
         self._set(answer, "", 0)
         return answer
 
     def _set(self, answer: web.Response, cookie: str, life_s: int) -> None:
         secure = self._app.settings.link.startswith("https://")
-        answer.set_cookie(COOKIE, cookie, max_age=life_s, path="/", httponly=True, samesite="Strict", secure=secure)
+        answer.set_cookie(self._access.cookie, cookie, max_age=life_s, path="/", httponly=True, samesite="Strict", secure=secure)
 
     def _refusal(self, request: web.Request, status: int, why: str, headers: dict[str, str] | None = None) -> web.Response:
         if wants_page(request):

@@ -18,6 +18,9 @@ from monitor.margin.result import PoolResult
 Row = tuple[str, str, dict[str, Any]]
 """(section, id, document)."""
 
+TakenRow = Row | tuple[str, str, bytes]
+"""The same, or the document as JSON."""
+
 RECENT = 50
 """The newest alerts told that pages get at once; older ones are in the API's history."""
 
@@ -29,6 +32,9 @@ OF_SECONDS = ("monitor", "statistics", "feeds", "connections", "venues")
 
 OF_REPORTS = ("reports", "rules", "modes")
 """Sections that come with the report documents, every second or two."""
+
+OF_CALENDAR = "calendar"
+"""Section, and id of its one row."""
 
 _OF_A_LOOK = frozenset({"as_of_ms", "families", "venues"})
 """What reports have anew with the rest of a close look."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ from monitor.app import Application
 from monitor.metrics.collector import Collector
 from monitor.web.access import HEALTHY, METRICS, Access, Handler, add_headers
 from monitor.web.alerts import ALERTS, SILENCES, AlertEndpoints
+from monitor.web.aside import Aside
+from monitor.web.credentials import COOKIE
 from monitor.web.history import HISTORY, HistoryEndpoint
 from monitor.web.kept import CALENDAR, PORTFOLIOS, KeptReports
 from monitor.web.limits import Limits
@@ -53,7 +56,7 @@ _log = logging.getLogger("marginwatch.web")
 class ApiServer:
     """Serves one application. `port` is the bound port after `start`; `token` may be replaced, `reload` is what POST /-/reload does.
 
-    `clock` tells the monotonic seconds that logins and limits are counted by.
+    `clock` tells the monotonic seconds that logins and limits are counted by. Reports are computed in `aside`, or in threads.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class ApiServer:
         reload: Callable[[], Awaitable[list[str]]] | None = None,
         *,
         limits: Limits | None = None,
+        aside: Aside | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
@@ -73,11 +77,12 @@ class ApiServer:
         self._collector = Collector(app)
         self._access = Access(token, limits, clock)
         pages = Pages(_LISTING)
-        kept = KeptReports(app)
-        self._stream = Stream(app, kept)
+        self._aside = aside
+        kept = KeptReports(app, asyncio.to_thread if aside is None else aside.run)
+        self._stream = Stream(app, kept, aside)
         self._parts = (
             pages,
-            LoginEndpoints(app, self._access, pages),
+            LoginEndpoints(app, self._access, pages, self._stream.drop),
             self._stream,
             kept,
             HistoryEndpoint(app),
@@ -126,10 +131,13 @@ class ApiServer:
         site = web.TCPSite(self._runner, self._host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        self._access.cookie = f"{COOKIE}_{self.port}"
 
     async def stop(self) -> None:
         """Close; idempotent."""
         await self._stream.close()
+        if self._aside is not None:
+            await self._aside.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -158,6 +166,9 @@ class ApiServer:
 async def _api_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except (HttpProcessingError, web.RequestPayloadError):
+        # its text may hold what was sent
+        return web.json_response({"error": "the body cannot be read: its Content-Encoding or its chunks are broken"}, status=400)
     except web.HTTPException as error:
         if not request.path.startswith("/api/"):
             raise

@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from monitor.app import SECOND_NS, Application
 from monitor.metrics.pace import TURN_S, turns
+from monitor.web.access import LEFT_S
+from monitor.web.aside import Aside
 from monitor.web.board import Board
 from monitor.web.kept import KeptReports
 from monitor.web.origin import is_foreign
-from monitor.web.rows import OF_REPORTS, OF_SECONDS, OF_TICKS, Row, Rows, report_rows
+from monitor.web.rows import OF_REPORTS, OF_SECONDS, OF_TICKS, Rows, TakenRow
 
 STREAM = "/api/v1/stream"
 
@@ -43,8 +46,14 @@ PING_S = 15.0
 MOST_SAID = 1024
 """Bytes of a message from a client, which has nothing to say."""
 
-REPORT_SHARE, REPORT_S, CALENDAR_S = 0.1, 1.0, 15.0
-"""Reports are computed at most so often, and for at most this share of a thread's time."""
+REPORT_S, CALENDAR_S = 1.0, 15.0
+REPORT_SHARE, ASIDE_SHARE = 0.1, 0.5
+"""Reports are computed at most so often, and for at most this share of a thread's time, or of the time of a process beside this one."""
+
+REPORT_BYTES_S = 50e6
+"""Bytes of reports a second for all clients together: with large books and many pages they come more rarely instead."""
+
+_UNTOLD, _NO_REPORTS, _NO_CALENDAR = "the pages cannot be told", "the reports cannot be made", "the calendar cannot be made"
 
 _log = logging.getLogger("marginwatch.web")
 
@@ -65,16 +74,18 @@ class _Client:
 
 
 class Stream:
-    """The stream of one application. `kept` computes the reports that it shows."""
+    """The stream of one application. `kept` computes the reports that it shows, in `aside`, which is started for the first client."""
 
-    def __init__(self, app: Application, kept: KeptReports) -> None:
+    def __init__(self, app: Application, kept: KeptReports, aside: Aside | None = None) -> None:
         self._app = app
         self._kept = kept
+        self._aside = aside
         self._rows = Rows(app)
         self._board = Board()
         self._clients: set[_Client] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._told_ns = 0
+        self._complained: set[str] = set()
 
     @property
     def pages(self) -> int:
@@ -110,13 +121,17 @@ class Stream:
         self._work()
         writing = asyncio.create_task(self._write(client))
         try:
-            async for _ in socket:
-                pass
+            # a login that ends takes its lines along
+            async with asyncio.timeout(request.get(LEFT_S)):
+                async for _ in socket:
+                    pass
+        except TimeoutError:
+            client.cut()
         finally:
             self._clients.discard(client)
+            writing.cancel()
             if not self._clients:
                 await self._rest()
-            writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
         return socket
 
@@ -130,11 +145,23 @@ class Stream:
                     await client.socket.send_frame(frame, WSMsgType.TEXT)
         except (TimeoutError, ConnectionError):
             client.cut()
+        except Exception as defect:  # who is told nothing more has to know
+            _log.exception("a page cannot be told: %s", type(defect).__name__)
+            client.cut()
+
+    def _complain(self, what: str, defect: Exception) -> None:
+        # once: a defect is met again ten times a second
+        if what not in self._complained:
+            self._complained.add(what)
+            _log.error("%s: %s", what, type(defect).__name__, exc_info=defect)
 
     # -- the publisher -------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         if all(task.done() for task in self._tasks):
+            # what was told to those who left may be hours old, and of portfolios that are configured no more
+            self._board = Board()
+            self._complained.clear()
             self._tasks = [asyncio.create_task(work) for work in (self._publish(), self._report(), self._tell_calendar())]
 
     async def _rest(self) -> None:
@@ -153,12 +180,13 @@ class Stream:
                     seconds_ns = began_ns
                     spent_s += await self._take(OF_SECONDS, self._rows.of_seconds(self.pages))
                 await self._tell(began_ns)
+                self._complained.discard(_UNTOLD)
             except Exception as defect:  # pages hear nothing, and say so; the next round may do
                 spent_s = SILENCE_S * SHARE
-                _log.exception("the pages cannot be told: %s", type(defect).__name__)
+                self._complain(_UNTOLD, defect)
             await asyncio.sleep(max(FRAME_S, spent_s / SHARE) - (time.monotonic_ns() - began_ns) / SECOND_NS)
 
-    async def _take(self, sections: Iterable[str], rows: Iterable[Row]) -> float:
+    async def _take(self, sections: Iterable[str], rows: Iterable[TakenRow]) -> float:
         # returns for how long it kept the loop, roughly
         spent_s = TURN_S
         for _ in turns(self._put(sections, rows)):
@@ -166,14 +194,23 @@ class Stream:
             await asyncio.sleep(0)
         return spent_s
 
-    def _put(self, sections: Iterable[str], rows: Iterable[Row]) -> Iterator[None]:
+    def _put(self, sections: Iterable[str], rows: Iterable[TakenRow]) -> Iterator[None]:
         told: dict[str, set[str]] = {section: set() for section in sections}
         for section, name, document in rows:
-            self._board.put(section, name, document)
-            told[section].add(name)
+            if self._can_put(section, name, document):
+                told[section].add(name)
             yield
         for section, names in told.items():
             self._board.keep(section, names)
+
+    def _can_put(self, section: str, name: str, document: Mapping[str, Any] | bytes) -> bool:
+        # a row that cannot be written is gone from the pages, and takes no other along
+        try:
+            self._board.put(section, name, document)
+        except TypeError as defect:
+            self._complain(f"the row {name} of {section} cannot be written", defect)
+            return False
+        return True
 
     async def _tell(self, now_ns: int) -> None:
         late = [client for client in self._clients if client.sequence < self._board.sequence or not client.sequence]
@@ -189,19 +226,26 @@ class Stream:
 
     async def _report(self) -> None:
         while self._clients:
-            began = time.monotonic()
+            began, size = time.monotonic(), 0
+            if self._aside is not None:
+                self._aside.begin()
             try:
-                rows = [row for one in await self._kept.reports(REPORT_S) for row in report_rows(one.document)]
-                await self._take(OF_REPORTS, rows)
+                reports = await self._kept.reports(REPORT_S)
+                size = sum(len(one.body) for one in reports)
+                await self._take(OF_REPORTS, [row for one in reports for row in one.rows])
+                self._complained.discard(_NO_REPORTS)
             except Exception as defect:  # reports on pages grow old, and say so
-                _log.exception("the reports cannot be made: %s", type(defect).__name__)
+                self._complain(_NO_REPORTS, defect)
+            share = ASIDE_SHARE if self._aside is not None and self._aside.is_ready else REPORT_SHARE
             took = time.monotonic() - began
-            await asyncio.sleep(max(REPORT_S, took / REPORT_SHARE))
+            await asyncio.sleep(max(REPORT_S, took / share, size * self.pages / REPORT_BYTES_S))
 
     async def _tell_calendar(self) -> None:
         while self._clients:
             try:
-                self._board.put("calendar", "calendar", (await self._kept.calendar(CALENDAR_S)).document)
+                for row in (await self._kept.calendar(CALENDAR_S)).rows:
+                    self._board.put(*row)
+                self._complained.discard(_NO_CALENDAR)
             except Exception as defect:
-                _log.exception("the calendar cannot be made: %s", type(defect).__name__)
+                self._complain(_NO_CALENDAR, defect)
             await asyncio.sleep(CALENDAR_S)

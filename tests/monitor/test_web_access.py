@@ -16,7 +16,7 @@ from aiohttp import web
 
 from monitor import status
 from monitor.web.access import POLICY, Access, add_headers
-from monitor.web.credentials import LIFE_S, Credentials
+from monitor.web.credentials import LIFE_S, MOST_ENDED, Credentials
 from monitor.web.limits import Buckets, Limits, asker
 from monitor.web.server import ApiServer
 from tests.monitor.own_app import OwnApplication, started
@@ -98,7 +98,7 @@ async def test_a_login_gives_a_cookie_that_opens_everything() -> None:
         assert (answer.status, answer.headers["Location"]) == (303, "/")
         attributes = set(answer.headers["Set-Cookie"].split("; ")[1:])
         assert attributes == {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={LIFE_S}"}
-        assert answer.cookie.startswith("marginwatch=")
+        assert answer.cookie.startswith(f"marginwatch_{client.server.port}=")
         for path in ("/api/v1/accounts", "/metrics", "/"):
             assert (await client.get(path)).status == 401
             assert (await client.get(path, {"Cookie": answer.cookie})).status == 200
@@ -148,19 +148,40 @@ def test_a_cookie_cannot_be_made_or_changed() -> None:
     credentials = Credentials(TOKEN, clock)
     cookie = credentials.cookie()
     end, _, digest = cookie.partition(".")
-    assert credentials.is_cookie(cookie)
-    made = ["", ".", end, f"{end}.", f"{int(end) + 1}.{digest}", f"{end}.{digest[:-1]}", f"x.{digest}", f".{digest}", "\udcff.ü", TOKEN]
-    assert [given for given in made if credentials.is_cookie(given)] == []
+    nonce = digest.partition(".")[0]
+    assert credentials.left_s(cookie) == LIFE_S
+    made = ["", ".", end, f"{end}.", f"{int(end) + 1}.{digest}", f"{end}.{digest[:-1]}", f"{end}.{digest[len(nonce) + 1 :]}", f"x.{digest}", f".{digest}", "\udcff.ü", TOKEN]
+    assert [given for given in made if credentials.left_s(given)] == []
     assert not credentials.is_token(cookie)
     credentials.token = None
-    assert not credentials.is_cookie(credentials.cookie())
+    assert not credentials.left_s(credentials.cookie())
+
+
+async def test_logging_out_ends_the_cookie_wherever_it_was_copied_to_and_no_other() -> None:
+    async with serving() as client:
+        mine, other = await client.cookie(), await client.cookie()
+        assert mine != other
+        await client.ask("POST", "/logout", mine)
+        assert (await client.get("/api/v1/status", mine)).status == 401
+        assert (await client.get("/api/v1/status", other)).status == 200
+
+
+def test_cookies_that_were_ended_are_not_remembered_without_end() -> None:
+    credentials = Credentials(TOKEN, Clock())
+    cookies = [credentials.cookie() for _ in range(MOST_ENDED + 1)]
+    last = credentials.cookie()
+    for cookie in cookies[:-1]:
+        credentials.end(cookie)
+    assert credentials.left_s(last)
+    credentials.end(cookies[-1])
+    assert not any(credentials.left_s(cookie) for cookie in [*cookies, last])
 
 
 async def test_logging_out_clears_the_cookie() -> None:
     async with serving() as client:
         answer = await client.ask("POST", "/logout", PAGE | await client.cookie())
         assert (answer.status, answer.headers["Location"]) == (303, "/login")
-        assert answer.cookie == 'marginwatch=""'
+        assert answer.cookie == f'marginwatch_{client.server.port}=""'
         assert {"Max-Age=0", "Path=/"} < set(answer.headers["Set-Cookie"].split("; "))
         assert (await client.ask("POST", "/logout")).status == 204
 
@@ -466,3 +487,31 @@ def test_an_account_without_an_address_has_none_to_show() -> None:
     accounts = tuple(account.model_copy(update={"address": ""}) for account in own.settings.accounts)
     own.app.settings = own.settings.model_copy(update={"accounts": accounts})
     assert [account["address"] for account in status.accounts(own.app)["accounts"]] == [None]
+
+
+# -- what is no request ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/login", "/api/v1/silences"])
+@pytest.mark.parametrize(
+    ("headers", "body"), [({"Content-Encoding": "gzip"}, b"no gzip"), ({"Transfer-Encoding": "chunked"}, b"zz\r\n"), ({}, b"")]
+)
+async def test_a_broken_body_is_the_fault_of_its_sender(
+    path: str, headers: dict[str, str], body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+        told = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": str(len(body))} | BEARER | headers
+        if "Transfer-Encoding" in told:
+            del told["Content-Length"]
+        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 5.0)
+        writer.close()
+    assert "ERROR" not in [record.levelname for record in caplog.records]
+
+
+@pytest.mark.parametrize("host", ["[::1", "[", "127.0.0.1.elsewhere.example", "127.0.0.1@elsewhere.example", "", "elsewhere.example:80"])
+async def test_without_a_token_a_host_that_is_no_loopback_name_is_refused(host: str) -> None:
+    async with serving(token=None) as client:
+        assert (await client.get("/api/v1/status", {"Host": host})).status == 403

@@ -13,8 +13,12 @@ from functools import partial
 
 import pytest
 
+from monitor.live.calendar import Calendar
+from monitor.live.report import frozen
 from monitor.web import aside as module
 from monitor.web.aside import Aside, serve
+from monitor.web.kept import written_calendar, written_report
+from tests.monitor.live.three_venues import three_venues
 
 
 def _where() -> int:
@@ -123,3 +127,13 @@ async def test_one_that_does_not_start_is_done_without(monkeypatch: pytest.Monke
         await asyncio.sleep(0.01)
     assert await aside.run(_where) == os.getpid()
     await aside.close()
+
+
+@pytest.mark.slow
+async def test_reports_and_the_calendar_are_the_same_wherever_they_are_computed() -> None:
+    async with three_venues("calm", 60.0) as desk:
+        await desk.run(2.0)
+        app = desk.app
+        for work in (partial(written_report, frozen(app.portfolios, app.engine)), partial(written_calendar, Calendar(app))):
+            there = pickle.loads(pickle.dumps(work))
+            assert there() == work()

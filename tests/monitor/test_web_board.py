@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,3 +122,29 @@ def test_any_client_ends_with_the_rows_of_the_board(steps: list[tuple[str, str, 
             held = {key: row for key, row in held.items() if key not in frame["gone"].get("pools", ())}
             version = board.sequence
     assert held == rows
+
+
+def test_numbers_of_numpy_are_written_and_one_that_is_none_does_not_change_all_the_time() -> None:
+    board = Board()
+    board.put("pools", "a", {"x": np.float64(0.5), "y": math.nan})
+    board.publish(1000, 1.0)
+    assert _frame(board, 0)["rows"]["pools"]["a"] == {"x": 0.5, "y": None}
+    board.put("pools", "a", {"x": np.float64(0.5), "y": math.nan})
+    assert not board.changed
+
+
+def test_a_row_is_what_it_was_when_it_was_put() -> None:
+    row = {"x": 1}
+    board = _published({"a": row})
+    row["x"] = 2
+    board.put("pools", "a", row)
+    board.publish(1100, 1.1)
+    assert _frame(board, 1)["rows"] == {"pools": {"a": {"x": 2}}}
+
+
+def test_a_row_that_cannot_be_written_leaves_the_one_before() -> None:
+    board = _published({"a": {"x": 1}})
+    with pytest.raises(TypeError):
+        board.put("pools", "a", {"x": object()})
+    board.publish(1100, 1.1)
+    assert _frame(board, 0)["rows"] == {"pools": {"a": {"x": 1}}}

@@ -12,7 +12,10 @@ import aiohttp
 import pytest
 
 from connectors.events import FeedStatus
+from monitor.web import kept
 from monitor.web import stream as module
+from monitor.web.kept import KeptReports
+from monitor.web.rows import Rows
 from monitor.web.server import ApiServer
 from monitor.web.stream import STREAM
 from tests.monitor.own_app import SECTIONS_FEED, OwnApplication, cash_for, marks, opening
@@ -222,6 +225,21 @@ async def test_a_token_is_asked_and_another_one_cuts_the_line() -> None:
             assert page.socket.closed
 
 
+async def test_a_line_ends_with_its_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.web.credentials.LIFE_S", 1)
+    async with serving(OwnApplication(), "a token") as served:
+        for is_logged_out in (False, True):
+            async with served.session.post(served.server.url + "/login", data={"token": "a token"}) as answer:
+                cookie = answer.headers["Set-Cookie"].partition(";")[0]
+            async with served.page(Cookie=cookie) as page:
+                await page.next()
+                if is_logged_out:
+                    await (await served.session.post(served.server.url + "/logout", headers={"Cookie": cookie})).read()
+                while (await asyncio.wait_for(page.socket.receive(), 5.0)).type is aiohttp.WSMsgType.TEXT:
+                    pass
+            assert await served.refused(Cookie=cookie) == 401
+
+
 async def test_so_many_pages_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_CLIENTS", 2)
     async with serving(OwnApplication()) as served, served.page(), served.page() as page:
@@ -258,3 +276,74 @@ async def test_a_defect_in_a_row_ends_no_line(monkeypatch: pytest.MonkeyPatch, c
         while page.rows["pools"][POOL]["margin_ratio"] == ratio:
             await page.next()
     assert "the pages cannot be told: ZeroDivisionError" in caplog.text
+
+
+async def test_a_row_that_cannot_be_written_is_gone_and_takes_no_other_along(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = OwnApplication()
+    await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.5)))
+    monkeypatch.setattr(module, "SECOND_NS", 1)
+    ticks = Rows.of_ticks
+    broken: list[bool] = []
+
+    def of_ticks(rows: Rows) -> Any:
+        for section, name, row in ticks(rows):
+            yield section, name, row | ({"figure": object()} if broken and section == "pools" else {})
+
+    monkeypatch.setattr(Rows, "of_ticks", of_ticks)
+    async with serving(own) as served, served.page() as page:
+        await page.until("pools", POOL)
+        broken.append(True)
+        while POOL in page.rows["pools"]:
+            await page.next()
+        for _ in range(3):
+            assert page.rows["monitor"]["monitor"]
+            await page.next()
+        broken.clear()
+        await page.until("pools", POOL)
+    assert caplog.text.count(f"the row {POOL} of pools cannot be written: TypeError") == 1
+
+
+async def test_who_comes_after_all_have_left_sees_nothing_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "report_rows", lambda document: [("reports", "removed since", {"as_of": "long ago"})])
+    own = OwnApplication()
+    async with serving(own) as served:
+        async with served.page() as page:
+            await page.until("reports", "removed since")
+        asked = asyncio.Event()
+
+        async def reports(*_: Any) -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(KeptReports, "reports", reports)
+        async with served.page() as page:
+            assert (await page.next())["type"] == "snapshot"
+            assert asked.is_set()
+            assert "reports" not in page.rows
+
+
+async def test_large_reports_for_many_pages_come_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPORT_S", 0.0)
+    monkeypatch.setattr(module, "REPORT_SHARE", 1e9)
+    monkeypatch.setattr(module, "FRAME_S", 0.005)
+    reports, asked = KeptReports.reports, 0
+
+    async def counted(of: KeptReports, age_s: float) -> Any:
+        nonlocal asked
+        asked += 1
+        return await reports(of, age_s)
+
+    monkeypatch.setattr(KeptReports, "reports", counted)
+    own = OwnApplication()
+    async with serving(own) as served:
+        async with served.page() as page:
+            while asked < 5:
+                await page.next()
+        asked = 0
+        monkeypatch.setattr(module, "REPORT_BYTES_S", 1e-3)
+        async with served.page() as page:
+            for _ in range(3):
+                await page.next()
+        assert asked == 1

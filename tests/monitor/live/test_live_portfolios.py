@@ -31,7 +31,7 @@ from monitor.book import Book
 from monitor.engine import Engine
 from monitor.live.export import snapshot_document
 from monitor.live.inputs import portfolio_inputs
-from monitor.live.portfolios import LivePortfolios
+from monitor.live.portfolios import LivePortfolios, build_books
 from monitor.live.table import portfolio_line, portfolio_panel
 from monitor.live.view import PortfolioView, portfolio_view
 from monitor.margin.configured import build_book
@@ -126,6 +126,23 @@ def shown(*views: PortfolioView) -> str:
     console.print(portfolio_panel(views))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_what_was_never_computed_is_no_figure(pair: Pair) -> None:
+    (before,) = pair.live.figures()
+    assert [failure.reason for failure in before.failures] == [FailureReason.NOT_READY]
+    assert before.margin_ratio is None
+    assert snapshot_document(pair.live, pair.engine, "portfolio") is None
+    pair.evaluate()
+    (after,) = pair.live.figures()
+    assert (after.failures, after.margin_ratio is None) == ((), False)
+
+
+def test_new_books_have_no_figures_before_their_first_evaluation(pair: Pair) -> None:
+    pair.evaluate()
+    pair.live.configure(pair.settings, build_books(pair.settings))
+    (found,) = pair.live.figures()
+    assert [failure.reason for failure in found.failures] == [FailureReason.NOT_READY]
 
 
 def test_each_side_dies_first_on_its_own_venue_and_the_pair_is_calm(pair: Pair) -> None:
