@@ -1,9 +1,12 @@
-"""Who the margin comes from: Euler contributions of legs, a leg's margin on its own, the portfolio's margin without it.
+"""Who the margin comes from: Euler contributions of legs, a leg's margin on its own, the portfolio's margin with less of it.
 
-Formulas: margin model, section 9. These are off the way of a tick; the last two work on a copy of the book, which they change.
+Formulas: margin model, section 9. These are off the way of a tick; all but the contributions work on a copy of the book, which they
+change.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -16,6 +19,9 @@ from kernels.unit import held_group, option_pnl, stressed_collateral, worst_vola
 
 SPOT, COLLATERAL = 0, 1
 """Rows of a unit besides its legs."""
+
+CLOSE = 1e-12
+"""Shares of a position that are as good as the same."""
 
 
 @jit
@@ -190,6 +196,15 @@ def contributions(unit: int, group: int, book: Book, legs: Floats, others: Float
         others[COLLATERAL] = -scale * stressed_collateral(unit, group, book) * min(0.0, shock)
 
 
+@jit_inlined
+def _margin_now(leg: int, book: Book) -> float:
+    # of the leg's portfolio, after the leg was changed
+    series = book.legs[leg]["series"]
+    queue_series(series, book)
+    evaluate(book)
+    return float(book.portfolios[book.units[book.series[series]["unit"]]["portfolio"]]["maintenance"])
+
+
 @jit
 def margin_without(leg: int, book: Book) -> float:
     """Maintenance margin in USD of the leg's portfolio without it and its orders; `book` is a copy, restored but for its results."""
@@ -198,17 +213,57 @@ def margin_without(leg: int, book: Book) -> float:
     first_order = held["first_order"]
     held["quantity"][:] = 0.0
     held["first_order"] = -1
-    series = held["series"]
-    portfolio = book.units[book.series[series]["unit"]]["portfolio"]
-    queue_series(series, book)
-    evaluate(book)
-    margin = book.portfolios[portfolio]["maintenance"]
+    margin = _margin_now(leg, book)
     for group in range(GROUPS):
         held["quantity"][group] = kept[group]
     held["first_order"] = first_order
-    queue_series(series, book)
-    evaluate(book)
-    return float(margin)
+    _margin_now(leg, book)
+    return margin
+
+
+@jit_inlined
+def _margin_with(share: float, leg: int, kept: Floats, book: Book) -> float:
+    # `kept` [3] are the quantities of the whole leg; the orders in the last two stay
+    quantity = book.legs[leg]["quantity"]
+    for group in range(GROUPS):
+        quantity[group] = kept[group] - share * kept[0]
+    return _margin_now(leg, book)
+
+
+@jit
+def margin_after(share: float, leg: int, book: Book) -> float:
+    """Maintenance margin in USD of the leg's portfolio with a share (1: all) of its position traded away; its orders stay.
+
+    The margin of sections 2 to 8 for that quantity; `book` is a copy, restored but for its results.
+    """
+    kept = book.legs[leg]["quantity"].copy()
+    margin = _margin_with(share, leg, kept, book)
+    _margin_with(0.0, leg, kept, book)
+    return margin
+
+
+@jit
+def least_share(leg: int, allowed: float, steps: int, book: Book) -> float:
+    """The share of the leg's position to trade away for a maintenance margin of its portfolio of at most `allowed` USD; NaN: none does.
+
+    As in `margin_after`. The margin need not fall steadily: of the shares 1/steps, 2/steps, ... 1 the first that suffices is bisected
+    towards the one before it, to 1e-12. `book` is a copy, restored but for its results.
+    """
+    kept = book.legs[leg]["quantity"].copy()
+    found = math.nan
+    for step in range(1, steps + 1):
+        if _margin_with(step / steps, leg, kept, book) <= allowed:
+            found = step / steps
+            break
+    near = found - 1.0 / steps
+    while found - near > CLOSE:
+        middle = 0.5 * (near + found)
+        if _margin_with(middle, leg, kept, book) <= allowed:
+            found = middle
+        else:
+            near = middle
+    _margin_with(0.0, leg, kept, book)
+    return found
 
 
 @jit

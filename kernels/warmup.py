@@ -75,6 +75,8 @@ def warm_up_portfolio() -> None:
     breakdown.unit_choice(0, 0, book)
     attribution.contributions(0, 0, book, np.zeros(1), np.zeros(2))
     attribution.margin_without(0, book)
+    attribution.margin_after(1.0, 0, book)
+    attribution.least_share(0, 1.0, 100, book)
     attribution.margin_alone(0, 0, 0, 0, book)
     tiers = pool.Tiers(np.array([0, 1], np.int32), np.zeros(1), np.full(1, 0.01), np.zeros(1))
     cross.cross_margins(0, book, np.zeros(1, np.int32), np.zeros(1), tiers, np.zeros(2))

@@ -69,7 +69,7 @@ def portfolio_distances(
     """Per target, the nearest relative move down and up of `coin` (or ALL) at which the margin ratio crosses it; None where none does."""
     if not _has_ratio(book, name):
         return [(None, None)] * len(targets)
-    kernel, out = copied(book.tables.book), np.empty((len(targets), 2))
+    kernel, out = book.tables.book, np.empty((len(targets), 2))
     weight = _weights(book, coin, beta)
     distances(book.accounts.portfolios[name], np.array(targets), SCAN, weight, kernel, copied(kernel), out)
     return [(_known(down), _known(up)) for down, up in out.tolist()]
@@ -79,7 +79,7 @@ def portfolio_curve(book: StressBook, name: str, coin: str, beta: Mapping[str, f
     """The portfolio after relative moves of `coin` (or ALL), each with the grid, hedges and charges taken anew."""
     out = np.full((len(moves), 3), math.nan)
     if _has_ratio(book, name):
-        kernel = copied(book.tables.book)
+        kernel = book.tables.book
         moved_figures(book.accounts.portfolios[name], moves, _weights(book, coin, beta), kernel, copied(kernel), out)
     equity, margin, ratio = ([None if math.isnan(value) else value for value in column] for column in out.T.tolist())
     return Curve(moves.tolist(), equity, margin, ratio)

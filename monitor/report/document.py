@@ -42,7 +42,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from config.parameters import ParameterSet
@@ -51,7 +50,7 @@ from monitor.alerts.text import NEXT_STEP
 from monitor.margin.cross import CrossResult, cross_result, saving
 from monitor.margin.eligibility import ineligibility
 from monitor.margin.portfolio import GROUP_NAMES, LegResult, PortfolioResult, UnitResult, portfolio_result, with_measures
-from monitor.margin.portfolio_measures import ALL, leg_measures, portfolio_curve, portfolio_distances
+from monitor.margin.portfolio_measures import ALL, Curve, leg_measures, portfolio_curve, portfolio_distances
 from monitor.margin.result import Failure
 from monitor.margin.saved import account_row, distances_of, results_of, saved_pools
 from monitor.report.assumptions import assumptions
@@ -106,16 +105,14 @@ def no_rules(portfolio: str) -> Eligibility:
 def margin_report(snapshot: Snapshot, parameters: ParameterSet, rules: Rules = no_rules) -> dict[str, Any]:
     """The report of a snapshot under a resolved parameter set, its overrides applied, ready for JSON."""
     book = book_of(snapshot, parameters, CUTS)
-    document = {
+    return {
         "version": VERSION,
         "as_of": utc(snapshot.as_of_ms),
         "parameters": {"name": parameters.name, "dated": parameters.dated.isoformat()},
         "portfolios": [portfolio_document(book, snapshot, row.id, rules(row.id)) for row in snapshot.portfolios],
-        "accounts": _accounts(snapshot),
-        "modes": modes_of(snapshot),
+        "accounts": plain(_accounts(snapshot)),
+        "modes": plain(modes_of(snapshot)),
     }
-    found: dict[str, Any] = plain(document)
-    return found
 
 
 def portfolio_document(book: StressBook, snapshot: Snapshot, name: str, eligibility: Eligibility) -> dict[str, Any]:
@@ -264,7 +261,8 @@ def _distances(book: StressBook, name: str, beta: Mapping[str, float]) -> dict[s
 
 
 def _curves(book: StressBook, name: str, beta: Mapping[str, float]) -> dict[str, Any]:
-    return {coin: asdict(portfolio_curve(book, name, coin, beta)) for coin in (ALL, *moving_coins(book, name))}
+    curves = {coin: portfolio_curve(book, name, coin, beta) for coin in (ALL, *moving_coins(book, name))}
+    return {coin: {key: getattr(curve, key) for key in Curve.__slots__} for coin, curve in curves.items()}
 
 
 def _unit(unit: UnitResult) -> dict[str, Any]:

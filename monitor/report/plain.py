@@ -9,10 +9,16 @@ from typing import Any
 
 INFINITY = "Infinity"
 
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
+
 
 def plain(value: Any) -> Any:
     """A value as JSON has it: infinity is the text "Infinity", what is not a number is None, tuples are lists, no negative zero."""
-    if isinstance(value, bool | int | str) or value is None:
+    kind = type(value)
+    # nearly everything in a document is one of these
+    if kind is float and math.isfinite(value):
+        return value + 0.0
+    if kind in _AS_IT_IS or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}

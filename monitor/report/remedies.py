@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
-from kernels import layout
+from kernels import attribution, layout
+from monitor.margin.portfolio_measures import LegName, copied
 from monitor.margin.saved_pools import OWN_RULE
 from monitor.margin.stages import Stage, uta_stage
-from monitor.snapshot import PositionRow
 from monitor.stress.book import StressBook
 
 STEPS = 100
@@ -45,51 +47,22 @@ def reduction(book: StressBook, name: str, target: float) -> dict[str, Any] | No
     allowed = target * float(record["equity"])
     if not (allowed > 0 and float(record["maintenance"]) > allowed):
         return None
-    trial = _Trial(book.rebuilt(), name)
-    held = [(account, position) for account in book.accounts.members[row] for position in trial.positions(account)]
-    ordered = sorted(held, key=lambda item: trial.margin(item[0], item[1], 1.0))
+    kernel = copied(book.tables.book)
+    held = [(attribution.margin_after(1.0, leg, kernel), leg, key) for key, leg in _legs(book, row)]
+    ordered = sorted(held, key=lambda item: item[0])
     # what suffices in part alone leaves more margin when it is closed, so it stands at the end
-    for account, position in [*ordered[:TRIED], *ordered[max(TRIED, len(ordered) - TRIED) :]]:
-        share = _least_share(trial, account, position, allowed)
-        if share is not None:
-            quantity = -share * position.quantity
-            return {"account": account, "instrument": position.instrument, "side": position.side, "quantity": quantity}
+    for _, leg, (account, instrument, side) in [*ordered[:TRIED], *ordered[max(TRIED, len(ordered) - TRIED) :]]:
+        share = attribution.least_share(leg, allowed, STEPS, kernel)
+        if not math.isnan(share):
+            quantity = -share * float(kernel.legs["quantity"][leg, 0])
+            return {"account": account, "instrument": instrument, "side": side, "quantity": quantity}
     return None
 
 
-class _Trial:
-    # a book of its own, in which positions are traded and put back
-    def __init__(self, book: StressBook, name: str) -> None:
-        self.book = book
-        self.row = book.accounts.portfolios[name]
-
-    def positions(self, account: str) -> tuple[PositionRow, ...]:
-        listed = self.book.market.instruments
-        return tuple(row for row in self.book.accounts.states[account].row.positions if row.quantity and row.instrument in listed)
-
-    def margin(self, account: str, position: PositionRow, share: float) -> float:
-        """Maintenance margin in USD with a share of a position gone."""
-        self._hold(account, position.model_copy(update={"quantity": (1.0 - share) * position.quantity}))
-        margin = float(self.book.tables.portfolios.table["maintenance"][self.row])
-        self._hold(account, position)
-        return margin
-
-    def _hold(self, account: str, position: PositionRow) -> None:
-        self.book.accounts.set_position(account, position)
-        self.book.evaluate()
-
-
-def _least_share(trial: _Trial, account: str, position: PositionRow, allowed: float) -> float | None:
-    # the margin need not fall steadily: the first share that suffices is closed in on
-    steps = (step / STEPS for step in range(1, STEPS + 1))
-    far = next((share for share in steps if trial.margin(account, position, share) <= allowed), None)
-    if far is None:
-        return None
-    near = far - 1.0 / STEPS
-    while far - near > 1e-12:
-        middle = 0.5 * (near + far)
-        if trial.margin(account, position, middle) <= allowed:
-            far = middle
-        else:
-            near = middle
-    return far
+def _legs(book: StressBook, portfolio: int) -> Iterator[tuple[LegName, int]]:
+    # those with a position, in the order of the accounts
+    for account in book.accounts.members[portfolio]:
+        for (number, side), holding in book.accounts.states[account].holdings.items():
+            if holding.quantity:
+                leg = book.accounts.legs.rows[portfolio, account, number, side]
+                yield (account, book.market.listed[number].id, side or None), leg

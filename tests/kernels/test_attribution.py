@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from kernels import attribution
 from monitor.margin.portfolio import LegResult, PortfolioResult, UnitResult, portfolio_result, with_measures
-from monitor.margin.portfolio_measures import leg_measures
+from monitor.margin.portfolio_measures import LegName, copied, leg_measures
+from monitor.stress.book import StressBook
 from tests.kernels.stress_books import (
     BTC,
     DAY_S,
@@ -24,9 +26,12 @@ from tests.kernels.stress_books import (
     future,
     held,
     is_at_a_kink,
+    legs_of,
+    margin,
     number,
     option,
     perpetual,
+    single,
     stress_book,
     unit,
 )
@@ -295,6 +300,74 @@ def test_measures_leave_the_book_as_it_was() -> None:
     leg_measures(book, "desk")
     for name, array in book.tables.book._asdict().items():
         assert repr(array.tolist()) == before[name], name
+
+
+# -- a share of a position -------------------------------------------------------------------------------------------------------
+
+
+def rows_of(book: StressBook, portfolio: str) -> Iterator[tuple[LegName, int]]:
+    """((account, instrument, side), row) of every leg."""
+    for (owner, name, instrument, side), leg in book.accounts.legs.rows.items():
+        if owner == book.accounts.portfolios[portfolio]:
+            yield (name, book.market.listed[instrument].id, side or None), leg
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("first", range(0, 2 if CHECKED else 40, 2 if CHECKED else 10))
+def test_a_share_traded_away_equals_the_reference(first: int, name: str) -> None:
+    compared = 0
+    for seed in range(first, first + (2 if CHECKED else 10)):
+        source = _small(seed)
+        book = stress_book(source, name)
+        kernel = copied(book.tables.book)
+        legs = dict(rows_of(book, "desk"))
+        for owner, position in legs_of(source):
+            quantity, share = float(position["quantity"]), random.Random(seed).choice((0.25, 0.999, 1.0))
+            leg = legs.get((owner["id"], position["instrument"], position.get("side")))
+            if leg is None or quantity == 0.0:
+                continue
+            after = attribution.margin_after(share, leg, kernel)
+            told, position["quantity"] = position["quantity"], (1.0 - share) * quantity
+            wanted = margin_model.evaluate(source, REFERENCE[name])["desk"]["maintenance_margin"]
+            position["quantity"] = told
+            assert after == pytest.approx(number(wanted), rel=1e-10, abs=1e-9), (seed, position)
+            compared += 1
+    assert compared > 0
+
+
+def least(source: Document, allowed: float, instrument: str = "v:perp") -> float:
+    """The share of a position of account "one" to trade away; the copy that is tried on has to come back as it was."""
+    book = stress_book(source)
+    kernel = copied(book.tables.book)
+    leg = next(row for key, row in rows_of(book, "p") if key[1] == instrument)
+    found = attribution.least_share(leg, allowed, 100, kernel)
+    assert kernel.legs["quantity"].tolist() == book.tables.book.legs["quantity"].tolist()
+    margins = (copy.portfolios["maintenance"].tolist() for copy in (kernel, book.tables.book))
+    assert next(margins) == pytest.approx(next(margins), rel=1e-14)
+    return found
+
+
+def test_the_least_share_by_hand() -> None:
+    # 10,030 USD a coin
+    assert least(single(perpetual(), 2.0), 15_045.0) == pytest.approx(0.25, rel=1e-11)
+    assert least(single(perpetual(), -2.0), 10.030) == pytest.approx(0.9995, rel=1e-11)
+    assert least(single(perpetual(), 2.0), 0.0) == 1.0
+    assert math.isnan(least(single(perpetual(), 2.0), -1.0))
+    # orders stay: 1 coin to buy beside what is left, or 3 to sell, of which the position takes up 2 while it is whole
+    orders = [{"instrument": "v:perp", "quantity": 1.0, "limit_price": BTC}]
+    assert least(single(perpetual(), 2.0, orders=orders), 20_060.0) == pytest.approx(0.5, rel=1e-11)
+    assert math.isnan(least(single(perpetual(), 2.0, orders=orders), 10_029.0))
+    orders = [{"instrument": "v:perp", "quantity": -3.0, "limit_price": BTC}]
+    assert least(single(perpetual(), 2.0, orders=orders), 17_051.0) == pytest.approx(0.15, rel=1e-11)
+
+
+def test_a_hedge_suffices_in_part_and_the_first_share_that_does_counts() -> None:
+    # short 3 against long 2 in one currency: the net, 1 at first, is 0.1 at a share of 0.3 of the short, and 2 without it
+    rows = [perpetual("a"), perpetual("b")]
+    source = document(rows, [account("one", [held("a", 2.0), held("b", -3.0)])], overrides={"BTC": {"f_E": 0.0}})
+    assert margin(source) == pytest.approx(10_000.0)
+    assert least(source, 1_000.0, "b") == pytest.approx(0.3, rel=1e-11)
+    assert math.isnan(least(source, 1_000.0, "a"))
 
 
 def test_at_a_corner_the_branches_are_fixed() -> None:
