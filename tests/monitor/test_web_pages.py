@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ GZIP = {"Accept-Encoding": "gzip"}
 INDEX = "<!doctype html><title>index</title>"
 SCRIPT = "export const value = 1;\n" * 100
 LOGIN = '<p role="alert"><!-- why --></p>'
+HTM_PREACT = "72284e8e9079c87817145df1110f74e8a2aa040b2fc384922e18dfcb46fc1fd7"
+"""Of preact/standalone.module.js in the npm package htm 3.1.1, which has preact in it."""
 
 
 class Client:
@@ -212,6 +215,14 @@ def test_pages_keep_to_the_policy() -> None:
         links = re.findall(r'(?:href|src|action)="([^"#]+)', text)
         assert [link for link in links if not link.startswith("/")] == [], page.name
         assert [link for link in links if link.startswith("/static/") and not (STATIC / link.removeprefix("/static/")).is_file()] == []
+
+
+def test_what_others_wrote_is_as_they_released_it_with_its_licences() -> None:
+    vendor = STATIC / "vendor"
+    assert hashlib.sha256((vendor / "htm-preact.js").read_bytes()).hexdigest() == HTM_PREACT
+    assert "Apache License" in (vendor / "LICENSE-htm.txt").read_text(encoding="utf-8")
+    assert "The MIT License" in (vendor / "LICENSE-preact.txt").read_text(encoding="utf-8")
+    assert len(list(vendor.iterdir())) == 3
 
 
 def test_what_the_form_needs_is_open() -> None:

@@ -1,5 +1,6 @@
 // The page: what is chosen, and the panels in their order. How figures get here: stream.js -> store.js -> panels/ -> number.js.
 import { Component, html, render, useEffect, useState } from "./html.js";
+import { setClock } from "./format.js";
 import { createStore } from "./store.js";
 import { readerOf } from "./reader.js";
 import { createHistory } from "./history.js";
@@ -33,9 +34,11 @@ function App({ store }) {
   useEffect(() => {
     if (known && view.panel) goTo(view.panel);
   }, [known, view.panel]);
-  if (!known) return html`<p class="loading" role="status">${store.connection === "stale" ? "The monitor does not answer. Trying again …" : "Connecting to the monitor …"}</p>`;
+  if (!known) return html`<p class="loading"
+    role="status">${store.connection === "stale" ? "The monitor does not answer. Trying again …" : "Connecting to the monitor …"}</p>`;
   return html`<${Header} store=${store} view=${view} />
-    <main class=${store.connection === "stale" ? "out-of-date" : ""}>${PANELS.map((panel) => html`<${Watched} key=${panel.name} panel=${panel} store=${store} view=${view} />`)}</main>`;
+    <main class=${store.connection === "stale" ? "out-of-date"
+      : ""}>${PANELS.map((panel) => html`<${Watched} key=${panel.name} panel=${panel} store=${store} view=${view} />`)}</main>`;
 }
 
 // a panel is drawn again where something changed that it read; a defect of one leaves the others standing
@@ -53,7 +56,8 @@ class Watched extends Component {
     return next.view !== this.props.view || state.failed !== this.state.failed || this.reader.changed();
   }
   render({ panel, view }, { failed }) {
-    if (failed) return html`<section class="panel" role="alert"><h2>${panel.name}</h2><p class="reason">This panel cannot be drawn: ${failed}. It is tried again every few seconds.</p></section>`;
+    if (failed) return html`<section class="panel" role="alert"><h2>${panel.name}</h2>
+      <p class="reason">This panel cannot be drawn: ${failed}. It is tried again every few seconds.</p></section>`;
     this.reader.forget();
     return html`<${panel} store=${this.reader} view=${view} />`;
   }
@@ -91,6 +95,7 @@ function onFrames(store, redraw) {
 
 const store = createStore();
 store.history = createHistory(store);
+setClock(() => store.nowMs() ?? Date.now());
 startTooltips();
 startPlaces();
 keepTitle(store);

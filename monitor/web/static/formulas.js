@@ -28,7 +28,7 @@ export const FORMULAS = {
   portfolio_initial_margin: { name: "Requirement (initial)", formula: "maintenance requirement × the initial factor of the parameter set", source: PORTFOLIO },
   portfolio_excess: { name: "Excess", formula: "equity − maintenance requirement", source: PORTFOLIO },
   portfolio_cash_to_safety: { name: "Cash to safety", formula: "the deposit in USD that brings utilisation back to the warning level; 0 below it", source: PORTFOLIO },
-  portfolio_distance: { name: "Estimated liquidation threshold", formula: "the move of all coins together, by their betas, at which utilisation reaches 100 %; each step is a full evaluation", source: PORTFOLIO },
+  portfolio_distance: { name: "Estimated liquidation threshold", formula: "the move of all coins together, by their betas, at which utilisation reaches 100 %, and where it is above, falls below it again; each step is a full evaluation", source: PORTFOLIO },
   saving: { name: "Saving over cross", formula: "1 − portfolio requirement / the sum of cross maintenance margins; below 0 the portfolio rule asks for more", source: PORTFOLIO },
   portfolio_stage: { name: "What its venue does", source: "No venue acts on a portfolio across venues; a portfolio within one account has its venue's stages." },
   ratio_at: { name: "Utilisation at that time", formula: "the highest of the 5 seconds from then on", source: "GET /api/v1/history, then the stream." },
@@ -36,6 +36,8 @@ export const FORMULAS = {
   ratio_lowest: { name: "Lowest of the last hour", formula: "the lowest of the steps' highest utilisations" },
   alert_mark: { name: "Alert", source: "As it was told; the Alerts panel has all of them." },
   report_age: { name: "Age of the close look", formula: "now − when the report was computed; utilisation and requirement are of the last tick" },
+
+  address: { name: "Address of the account", source: "The configuration; shown because show_addresses = true." },
 
   // panels/what_if*.js
   what_if_ratio: { name: "Portfolio utilisation", formula: "portfolio maintenance margin / equity, of the snapshot with the changes (after) and without (before)", source: WHAT_IF },

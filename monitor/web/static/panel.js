@@ -1,5 +1,6 @@
 // The frame of a panel. Its figures are one stop of the Tab key; arrow keys go from one to the next, up and down within a column.
-// asOf: ISO or Unix ms.
+// asOf: of what it tells, where that is older than the last frame: ISO or Unix ms.
+import { clock, milliseconds } from "./format.js";
 import { html, useEffect, useRef } from "./html.js";
 
 export function Panel({ id, title, about, asOf, wide, actions, children }) {
@@ -9,11 +10,19 @@ export function Panel({ id, title, about, asOf, wide, actions, children }) {
     const first = section.current.querySelector(".num");
     if (first) first.tabIndex = 0;
   });
-  return html`<section id=${`panel-${id}`} class=${wide ? "panel wide" : "panel"} aria-labelledby=${`title-${id}`} data-as-of=${typeof asOf === "number" ? new Date(asOf).toISOString() : (asOf ?? "")} ref=${section} onKeyDown=${walk}>
-    <header><h2 id=${`title-${id}`} tabindex="-1">${title}</h2>${actions ?? ""}</header>
+  const [at, asOfMs] = typeof asOf === "number" ? [new Date(asOf).toISOString(), asOf] : [asOf ?? "", milliseconds(asOf)];
+  return html`<section id=${`panel-${id}`} class=${wide ? "panel wide" : "panel"} aria-labelledby=${`title-${id}`} data-as-of=${at} ref=${section}
+    onKeyDown=${walk}>
+    <header><h2 id=${`title-${id}`} tabindex="-1">${title}</h2>
+      ${asOfMs ? html`<span class="as-of">as of <time datetime=${at}>${clock(asOfMs)}</time> UTC</span>` : ""}${actions ?? ""}</header>
     ${about ? html`<p class="about">${about}</p>` : ""}
     ${children}
   </section>`;
+}
+
+// a table that is wider than a phone scrolls by itself, with the keyboard too
+export function Scroll({ label, tall, children }) {
+  return html`<div class=${tall ? "scroll subscriptions" : "scroll"} role="region" aria-label=${label} tabindex="0">${children}</div>`;
 }
 
 function walk(event) {

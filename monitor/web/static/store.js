@@ -3,9 +3,10 @@
 const DELAYED_MS = 3000; // a frame that came so much later than the quickest one is news of the past
 const DRIFT = 2e-4; // clocks of two machines drift apart by less; without an allowance a day of it would look like a delay
 
-// our clock does not jump when the machine's is set
-export function createStore(now = () => performance.timeOrigin + performance.now()) {
+// `now` does not jump when the machine's clock is set, and may stand still while it sleeps; `wall` is the other way round. Milliseconds.
+export function createStore(now = () => performance.timeOrigin + performance.now(), wall = Date.now) {
   const listeners = new Set();
+  let receivedWallMs = null;
   let quickest = Infinity; // our clock less the monitor's, ms, of the frame that came quickest
   const store = {
     sections: {}, // replaced where something changed, so that equal means unchanged
@@ -28,6 +29,7 @@ export function createStore(now = () => performance.timeOrigin + performance.now
       // another connection may be to a monitor that was started anew, whose clock began elsewhere
       quickest = anew ? lag : Math.min(lag, quickest + DRIFT * (receivedMs - store.receivedMs));
       Object.assign(store, { sequence: frame.sequence, asOfMs: frame.as_of_ms, clockS: frame.clock_s, receivedMs, delayMs: lag - quickest });
+      receivedWallMs = wall();
       store.frames += 1;
       store.connection = store.delayMs > DELAYED_MS ? "delayed" : "live";
       tell();
@@ -37,7 +39,8 @@ export function createStore(now = () => performance.timeOrigin + performance.now
       store.connection = connection;
       tell();
     },
-    sinceFrameMs: () => (store.receivedMs === null ? null : now() - store.receivedMs + store.delayMs),
+    // rather too long than too short
+    sinceFrameMs: () => (store.receivedMs === null ? null : Math.max(now() - store.receivedMs, wall() - receivedWallMs) + store.delayMs),
     // the monitor's clock now, seconds, as *_at_s has it; null before the first frame
     nowS: () => (store.clockS === null ? null : store.clockS + store.sinceFrameMs() / 1000),
     // the monitor's wall clock now, Unix ms

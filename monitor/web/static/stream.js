@@ -62,5 +62,5 @@ function workerBeats(beat) {
 // a WebSocket does not tell why it was refused
 async function askAgain() {
   const answer = await fetch("/api/v1/silences").catch(() => null);
-  if (answer?.status === 401) location.assign("/login");
+  if (answer?.status === 401) location.assign(`/login${location.hash}`);
 }

@@ -4,7 +4,7 @@ import { FORMULAS } from "./formulas.js";
 
 const LINGER_MS = 150; // so that the pointer gets from the figure onto the tip
 
-const told = new WeakMap(); // element -> what Num was given
+const told = new WeakMap(); // element -> the properties of its Num
 let layer = null;
 let shown = null;
 let filled = "";
@@ -12,12 +12,12 @@ let leaving = 0;
 
 // what is told of a figure again while its tip is open is shown at once
 export function explain(element, what) {
-  if (element) {
-    told.set(element, what);
-    if (element === shown) fill(what);
-  } else if (shown) {
-    queueMicrotask(() => shown && !shown.isConnected && hide());
-  }
+  told.set(element, what);
+  if (element === shown) fill(what);
+}
+
+export function forget(element) {
+  if (element === shown) hide();
 }
 
 export function startTooltips() {
@@ -83,7 +83,7 @@ function place(at) {
   layer.style.top = `${below ? at.bottom + 6 : Math.max(8, at.top - height - 6)}px`;
 }
 
-function fill({ figure, value, as, inputs = [], note, state }) {
+function fill({ figure, value, as = "usd", inputs = [], note, state }) {
   const about = FORMULAS[figure] ?? { name: figure ?? "" };
   const lines = [
     line("strong", about.name),

@@ -16,9 +16,11 @@ export function useView(store) {
     return { setPortfolio: set("portfolio"), setPool: set("pool"), setCoin: set("coin") };
   }, []);
   const portfolios = store.row("monitor", "monitor")?.portfolios ?? [];
-  const portfolio = portfolios.some((one) => one.id === chosen.portfolio) ? chosen.portfolio : portfolios[0]?.id;
+  const isKnown = portfolios.some((one) => one.id === chosen.portfolio);
+  const portfolio = isKnown ? chosen.portfolio : portfolios[0]?.id;
+  const missing = isKnown ? undefined : chosen.portfolio; // a reload of the configuration may have taken it
   const { pool, coin, alert, panel } = chosen;
-  return useMemo(() => ({ portfolio, pool, coin, alert, panel, ...setters }), [portfolio, pool, coin, alert, panel]);
+  return useMemo(() => ({ portfolio, missing, pool, coin, alert, panel, ...setters }), [portfolio, missing, pool, coin, alert, panel]);
 }
 
 function read() {

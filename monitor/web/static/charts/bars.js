@@ -17,9 +17,9 @@ export function SignedBar({ value, extent }) {
   </svg>`;
 }
 
-// from the left edge; amounts that are not negative
+// from the left edge; amounts in USD that are not negative, nothing where rounding leaves less than a cent
 export function Bar({ value, extent, kind = "plain" }) {
-  const width = value > 0 && extent > 0 ? Math.max(0.5, (value / extent) * WIDTH) : 0;
+  const width = value >= 0.005 && extent > 0 ? Math.max(0.5, (value / extent) * WIDTH) : 0;
   return html`<svg class="bar" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
     <rect class=${kind} x="0" width=${width} y="3" height=${HEIGHT - 6} /></svg>`;
 }

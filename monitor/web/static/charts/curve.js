@@ -1,13 +1,13 @@
 // Figures over a price move: lines told apart by dash and marker, levels across, marked moves upright, what is off the scale on its edge.
 import { html } from "../html.js";
 import { move } from "../format.js";
+import { SHAPES } from "../level.js";
 import { linear, rooted, ticks } from "./scale.js";
 import { useWidth } from "./width.js";
 
 const EDGE = { left: 50, right: 58, top: 14, bottom: 32 };
 const ROW = 12; // a line of labels
-const SHAPES = { warning: "▲", critical: "◆", liquidation: "■" };
-export const LINES = 6;
+const LINES = 6;
 
 // series: [{name, values}] over `moves`; values null where unknown, "Infinity" beyond every scale
 // levels: [{at, level, text}] across; marks: [{at, level, text}] upright, at moves; scale: {from, to, root, format, ticks}: beyond `to` is drawn on the edge
@@ -19,9 +19,11 @@ export function Curve({ label, moves, series, levels = [], marks = [], scale, he
   const frame = { x, y: upright(scale, [height - EDGE.bottom, top]), width, height, top };
   return html`<div class="chart" ref=${box}><svg viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${label}>
     <${Axes} frame=${frame} moves=${moves} scale=${scale} axis=${axis} />
-    ${labelled(levels, frame).map((one) => html`<${Level} frame=${frame} ...${one} />`)}
-    ${series.map((one, number) => html`<${Line} frame=${frame} moves=${moves} scale=${scale} values=${one.values} number=${one.number ?? number} alone=${series.length === 1} />`)}
-    ${["down", "up"].map((side) => seen.filter((one) => (one.at < 0 ? "down" : "up") === side).map((one, row) => html`<${Mark} frame=${frame} ...${one} row=${row} />`))}
+    ${labelled(levels, frame).map((one) => html`<${Limit} key=${one.level} frame=${frame} ...${one} />`)}
+    ${series.map((one, number) => html`<${Line} frame=${frame} moves=${moves} scale=${scale} values=${one.values} number=${one.number ?? number}
+      alone=${series.length === 1} />`)}
+    ${[seen.filter((one) => one.at < 0), seen.filter((one) => one.at >= 0)].map((side) =>
+      side.map((one, row) => html`<${Mark} key=${one.text} frame=${frame} ...${one} row=${row} />`))}
   </svg></div>`;
 }
 
@@ -32,9 +34,11 @@ function Axes({ frame, moves, scale, axis }) {
   const foot = height - EDGE.bottom;
   const values = scale.ticks ?? ticks(scale.from, scale.to, 6);
   return html`<g class="axes">
-    ${values.map((value) => html`<g key=${value}><line class=${value === 0 ? "zero" : "grid"} x1=${EDGE.left} x2=${width - EDGE.right} y1=${y(value)} y2=${y(value)} />
+    ${values.map((value) => html`<g key=${value}>
+      <line class=${value === 0 ? "zero" : "grid"} x1=${EDGE.left} x2=${width - EDGE.right} y1=${y(value)} y2=${y(value)} />
       <text x=${EDGE.left - 6} y=${y(value) + 3.5} text-anchor="end">${scale.format(value)}</text></g>`)}
-    ${ticks(moves[0], moves.at(-1), width < 420 ? 4 : 10).map((value) => html`<g key=${value}><line class=${value === 0 ? "zero" : "grid"} x1=${x(value)} x2=${x(value)} y1=${top} y2=${foot} />
+    ${ticks(moves[0], moves.at(-1), width < 420 ? 4 : 10).map((value) => html`<g key=${value}>
+      <line class=${value === 0 ? "zero" : "grid"} x1=${x(value)} x2=${x(value)} y1=${top} y2=${foot} />
       <text x=${x(value)} y=${foot + 13} text-anchor="middle">${move(value, 0)}</text></g>`)}
     <text class="axis" x=${(EDGE.left + width - EDGE.right) / 2} y=${height - 3} text-anchor="middle">${axis}</text></g>`;
 }
@@ -45,9 +49,10 @@ function labelled(levels, { y }) {
   return levels.toSorted((a, b) => b.at - a.at).map((one) => ({ ...one, label: (last = Math.max(y(one.at) - 3, last + ROW)) }));
 }
 
-function Level({ frame, at, level, text, label }) {
+function Limit({ frame, at, level, text, label }) {
   const [y, right] = [frame.y(at), frame.width - EDGE.right];
-  return html`<g class=${`limit ${level}`}><line x1=${EDGE.left} x2=${right} y1=${y} y2=${y} /><text x=${right + 5} y=${label}>${SHAPES[level]} ${text}</text></g>`;
+  return html`<g class=${`limit ${level}`}><line x1=${EDGE.left} x2=${right} y1=${y} y2=${y} />
+    <text x=${right + 5} y=${label}>${SHAPES[level]} ${text}</text></g>`;
 }
 
 function Mark({ frame, at, level, text, row }) {
@@ -71,7 +76,7 @@ function Line({ frame, moves, scale, values, number, alone }) {
 const isInside = (value, scale) => value !== null && value <= scale.to && value >= scale.from;
 
 // where it leaves the scale the line goes to the edge and on along it
-export function paths(points, scale, { x, y }) {
+function paths(points, scale, { x, y }) {
   const [edge, drawn] = [y(scale.to), { inside: "", over: "" }];
   const put = (to, from, until) => (drawn[to] += `M${from.map(round)}L${until.map(round)}`);
   points.slice(1).forEach((next, place) => {

@@ -12,11 +12,12 @@ export function Heatmap({ caption, corner, columns, rows, cell, extent }) {
 }
 
 function Cell({ value, content, mark, extent }) {
-  return html`<td class=${`${shade(value, extent)} ${mark ? "marked" : ""}`}>${mark ? html`<span class="mark-word"><span aria-hidden="true">◆</span> ${mark}</span> ` : ""}${content}</td>`;
+  return html`<td class=${`${shade(value, extent)} ${mark ? "marked" : ""}`}>${mark
+    ? html`<span class="mark-word"><span aria-hidden="true">◆</span> ${mark}</span> ` : ""}${content}</td>`;
 }
 
 // gain-1 .. gain-5, loss-1 .. loss-5, or even
-export function shade(value, extent) {
+function shade(value, extent) {
   if (!value || !(extent > 0)) return "even";
   return `${value > 0 ? "gain" : "loss"}-${Math.min(STEPS, Math.max(1, Math.ceil((Math.abs(value) / extent) * STEPS)))}`;
 }
@@ -24,6 +25,7 @@ export function shade(value, extent) {
 export function Key({ extent, format }) {
   const steps = [5, 4, 3, 2, 1];
   return html`<p class="heat-key"><span>loss ${format(-extent)}</span>
-    <span class="swatches" aria-hidden="true">${steps.map((one) => html`<i class=${`loss-${one}`} />`)}<i class="even" />${steps.toReversed().map((one) => html`<i class=${`gain-${one}`} />`)}</span>
+    <span class="swatches" aria-hidden="true">${steps.map((one) => html`<i class=${`loss-${one}`} />`)}
+      <i class="even" />${steps.toReversed().map((one) => html`<i class=${`gain-${one}`} />`)}</span>
     <span>gain ${format(extent)}</span></p>`;
 }

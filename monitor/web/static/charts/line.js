@@ -1,13 +1,13 @@
 // Ratios over time: lines told apart by dash, levels across with their names, marks where alerts were told. Gaps stay gaps.
-import { html } from "../html.js";
+import { html, useEffect, useRef } from "../html.js";
 import { clock, percent } from "../format.js";
-import { explain } from "../tooltip.js";
+import { SHAPES } from "../level.js";
+import { explain, forget } from "../tooltip.js";
 import { linear, ticks } from "./scale.js";
 import { useWidth } from "./width.js";
 
 const EDGE = { left: 46, right: 104, top: 12, bottom: 22 };
 const NARROW = { ...EDGE, right: 14 };
-const SHAPES = { ok: "●", warning: "▲", critical: "◆", liquidation: "■", breach: "■" };
 const MINUTE_MS = 60_000;
 
 // times: [from, to] in ms; stepMs between two values of a series; series: [{id, slot, values}], values null where there was none
@@ -21,7 +21,8 @@ export function Lines({ label, times, stepMs, series, levels, marks, top, at, on
     const share = (((event.clientX - within.left) / within.width) * width - edge.left) / (width - edge.left - edge.right);
     onAt(share < 0 || share > 1 ? null : times[0] + share * (times[1] - times[0]));
   };
-  return html`<div class="chart" ref=${box}><svg class="lines" viewBox=${`0 0 ${width} ${height}`} role="group" aria-label=${label} onPointerMove=${look} onPointerLeave=${() => onAt(null)}>
+  return html`<div class="chart" ref=${box}>
+    <svg class="lines" viewBox=${`0 0 ${width} ${height}`} role="group" aria-label=${label} onPointerMove=${look} onPointerLeave=${() => onAt(null)}>
     <${Axes} frame=${frame} times=${times} />
     ${levels.map((one) => html`<${Threshold} key=${one.level} frame=${frame} ...${one} />`)}
     ${series.map((one) => html`<path key=${one.id} class=${`series series-${one.slot}`} d=${pathOf(one.values, times[0], stepMs, frame)} />`)}
@@ -50,14 +51,21 @@ function Threshold({ frame, at, level }) {
   const right = width - edge.right;
   const below = level === "warning" ? 8 : level === "liquidation" ? -1 : 3;
   return html`<g class=${`threshold threshold-${level}`} aria-hidden="true"><line x1=${edge.left} x2=${right} y1=${y(at)} y2=${y(at)} />
-    <text x=${outside ? right + 4 : edge.left + 4} y=${outside ? y(at) + below : y(at) + (level === "warning" ? 10 : -2)}>${SHAPES[level]} ${percent(at, 0)}${outside ? ` ${level}` : ""}</text></g>`;
+    <text x=${outside ? right + 4 : edge.left + 4}
+      y=${outside ? y(at) + below : y(at) + (level === "warning" ? 10 : -2)}>${SHAPES[level]} ${percent(at, 0)}${outside ? ` ${level}` : ""}</text></g>`;
 }
 
 function Mark({ frame, ms, at, level, text, details }) {
   const inside = Math.min(at ?? 0, frame.top);
-  const told = { figure: "alert_mark", value: text, as: "text", note: details.join("; ") };
-  return html`<g class=${`num mark mark-${level}`} tabindex="-1" role="img" aria-label=${text} ref=${(element) => explain(element, told)}>
-    <circle class="target" cx=${frame.x(ms)} cy=${frame.y(inside)} r="11" /><text x=${frame.x(ms)} y=${frame.y(inside) + 4} text-anchor="middle">${SHAPES[level] ?? "●"}</text></g>`;
+  const mark = useRef(null);
+  useEffect(() => explain(mark.current, { figure: "alert_mark", value: text, as: "text", note: details.join("; ") }));
+  useEffect(() => {
+    const own = mark.current;
+    return () => forget(own);
+  }, []);
+  return html`<g class=${`num mark mark-${level}`} tabindex="-1" role="img" aria-label=${text} ref=${mark}>
+    <circle class="target" cx=${frame.x(ms)} cy=${frame.y(inside)} r="11" />
+      <text x=${frame.x(ms)} y=${frame.y(inside) + 4} text-anchor="middle">${SHAPES[level] ?? "●"}</text></g>`;
 }
 
 // one value alone is a point; what is beyond the top runs along it

@@ -15,7 +15,7 @@ export function Alerts({ store, view }) {
   const firing = store.rows("alerts").map(([, alert]) => alert).sort(worstFirst);
   const problem = store.row("statistics", "monitor")?.outbox?.problem;
   useMarked(view.alert, Boolean(store.sections.alerts || store.sections.recent));
-  return html`<${Panel} id="alerts" title="Alerts" wide asOf=${store.asOfMs}
+  return html`<${Panel} id="alerts" title="Alerts" wide
     about="What fires now, what was told to whom, and what is held back. An alert ends by itself once its cause is gone.">
     <${Announcer} firing=${store.sections.alerts} />
     ${problem && html`<${Trouble}>Alerts cannot be written to the disk: ${problem}. They go out all the same, from memory.</${Trouble}>`}

@@ -2,8 +2,8 @@
 import { html, useState } from "../html.js";
 import { Panel } from "../panel.js";
 import { Num } from "../number.js";
-import { levelOf } from "../level.js";
-import { age, clock } from "../format.js";
+import { levelOf, ofPortfolio } from "../level.js";
+import { age, clock, signed } from "../format.js";
 import { More } from "./desk.js";
 
 const KINDS = { funding: "funding", expiry: "expiry", key_expiry: "key expires", maintenance: "maintenance" };
@@ -92,7 +92,9 @@ function Funding({ store, entry, index, state }) {
   const pool = store.row("pools", `${entry.venue}/${entry.account}/${entry.pool}`);
   const isSame = pool?.next_funding?.time_ms === entry.time_ms;
   const after = { as: "percent", figure: "ratio_after_funding", state };
-  return html`${ofCalendar(index, "amount", entry.amount, { as: "signed", figure: "funding_due", state, reason: "amount unknown" })} ${entry.asset}
+  const amount = { as: "signed", figure: "funding_due", state, reason: "amount unknown" };
+  const text = entry.amount === null ? undefined : signed(entry.amount, entry.asset);
+  return html`${ofCalendar(index, "amount", entry.amount, { ...amount, text })}
     <span class="change">${isSame
       ? html`<${NowAndAfter} pool=${pool} entry=${entry} />`
       : html`after: ${ofCalendar(index, "ratio_after", entry.ratio_after, after)}`}</span>`;
@@ -114,7 +116,7 @@ function Expiry({ store, entry, index, state }) {
   const figure = (path, as, name, inputs) => ofCalendar(index, path, entry[path], { as, figure: name, inputs, state });
   const inputs = [["ratio now", entry.ratio, "percent"], ["maintenance margin after", entry.maintenance_margin_after, "usd"]];
   return html`<span class="change">${figure("ratio", "percent", "ratio_before_expiry")} → ${figure("ratio_after", "percent", "ratio_after_expiry", inputs)}
-      ${after && after !== now && html` <strong>${after}</strong>`}</span>
+      ${after && after !== now && html` <strong>${ofPortfolio(after)}</strong>`}</span>
     <span class="change muted">margin ${figure("maintenance_margin", "usd", "maintenance_before_expiry")} → ${" "}
       ${figure("maintenance_margin_after", "usd", "maintenance_after_expiry")}</span>`;
 }

@@ -1,6 +1,7 @@
 // What calendar, alerts, feeds and what-if have in common.
 import { html } from "../html.js";
 import { clock } from "../format.js";
+import { Scroll } from "../panel.js";
 
 export function Time({ ms, nowMs }) {
   return html`<time datetime=${new Date(ms).toISOString()}>${clock(ms, { now: nowMs })}</time>`;
@@ -28,6 +29,6 @@ export function Table({ label, columns, tall, children }) {
     const isNumber = numbers >= 0 && place >= numbers && name !== "Source";
     return html`<th scope="col" key=${name} class=${isNumber ? "n" : ""}>${name}</th>`;
   });
-  return html`<div class=${tall ? "scroll subscriptions" : "scroll"} tabindex="0" role="region" aria-label=${label}>
-    <table class="feed-table"><thead><tr>${heads}</tr></thead><tbody>${children}</tbody></table></div>`;
+  return html`<${Scroll} label=${label} tall=${tall}>
+    <table class="feed-table"><thead><tr>${heads}</tr></thead><tbody>${children}</tbody></table><//>`;
 }

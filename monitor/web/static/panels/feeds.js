@@ -11,10 +11,10 @@ export function Feeds({ store, view }) {
   const venues = [...new Set([...store.rows("venues").map(([venue]) => venue), ...feeds.map(([, feed]) => feed.venue)])].sort();
   const connections = store.rows("connections");
   const down = connections.filter(([, connection]) => !connection.connected).length;
-  return html`<${Panel} id="feeds" title="Feeds" wide asOf=${store.asOfMs}
+  return html`<${Panel} id="feeds" title="Feeds" wide
     about="Every stream of data that figures rest on. A figure whose feed is silent is shown as stale, and an alert says so.">
-    <p class="feeds-sum"><strong class=${live < feeds.length ? "has-trouble" : ""}>${live} of ${feeds.length} feeds live</strong>,
-      ${" "}<strong class=${down ? "has-trouble" : ""}>${connections.length - down} of ${connections.length} connections up</strong>.</p>
+    <p class="feeds-sum"><strong class=${live < feeds.length || !feeds.length ? "has-trouble" : ""}>${live} of ${feeds.length} feeds live</strong>,
+      ${" "}<strong class=${down || !connections.length ? "has-trouble" : ""}>${connections.length - down} of ${connections.length} connections up</strong>.</p>
     <div class="venue-feeds">${venues.map((venue) => html`<${FeedsOfVenue} key=${venue} store=${store} venue=${venue} />`)}</div>
     <${Provenance} store=${store} portfolio=${view.portfolio} />
     <${Itself} store=${store} />

@@ -1,8 +1,8 @@
 // The same book under other rules: the stress method, position by position, each venue's own rule, Hyperliquid's three modes.
 import { html, useMemo } from "../html.js";
 import { number } from "../format.js";
-import { Panel } from "../panel.js";
-import { Failures, Late, Scroll, Told, Waiting, lateness, reportOf, stateOf, stressOf, teller } from "./report.js";
+import { Panel, Scroll } from "../panel.js";
+import { Failures, Report, Told, drawnFrom, lateness, reportOf, stateOf, stressOf, teller } from "./report.js";
 
 const ABOUT = "What the same positions require under other rules: offsets counted or not, each venue's own rule, Hyperliquid's account modes.";
 const MODES = [["standard", "standard"], ["unified", "unified"], ["portfolio_margin", "portfolio margin"]];
@@ -13,11 +13,11 @@ export function Modes({ store, view }) {
   const [rules, modes] = [store.sections.rules ?? {}, store.sections.modes ?? {}];
   return useMemo(
     () => html`<${Panel} id="modes" title="Mode comparison" wide about=${ABOUT} asOf=${told.asOf}>
-      ${told.row ? html`<${Late} told=${told} />` : html`<${Waiting} />`}
-      <div class="columns">${told.row ? html`<${Methods} told=${told} />` : ""}
-        ${accounts.filter((id) => modes[id]).map((id) => html`<${AccountModes} key=${id} store=${store} id=${id} row=${modes[id]} now=${modeOf(rules, id)} />`)}</div>
+      <div class="columns"><div><${Report} told=${told}><${Methods} told=${told} /><//></div>
+        ${accounts.filter((id) => modes[id]).map((id) => html`<${AccountModes} key=${id} store=${store} id=${id} row=${modes[id]}
+          now=${modeOf(rules, id)} />`)}</div>
       <${Rules} store=${store} accounts=${accounts} rules=${rules} /></${Panel}>`,
-    [told.row, told.late, told.late && told.age, rules, modes, accounts.join()],
+    [...drawnFrom(told), rules, modes, accounts.join()],
   );
 }
 
@@ -34,13 +34,15 @@ function Methods({ told }) {
   return html`<section aria-labelledby="mode-methods"><h3 id="mode-methods">Portfolio against cross</h3>
     <p class="note">${eligibility(row)}</p>
     <${Failures} failures=${stress.failures} what="No portfolio figure" /><${Failures} failures=${cross.failures} what="No cross figure" />
-    <${Scroll} label="Portfolio against cross, table"><table class="figures"><caption>USD, against an equity of ${tell("equity", row.equity, "usd", "portfolio_equity")}</caption>
+    <${Scroll} label="Portfolio against cross, table"><table class="figures">
+      <caption>USD, against an equity of ${tell("equity", row.equity, "usd", "portfolio_equity")}</caption>
       <thead><tr><th scope="col">Method</th><th scope="col" class="n">Maintenance</th><th scope="col" class="n">Initial</th>
         <th scope="col" class="n">Ratio</th><th scope="col" class="n">Initial ratio</th></tr></thead>
       <tbody><tr><th scope="row">portfolio <span class="muted">stress of all legs together</span></th>
           <td class="n">${tell(`${prefix}maintenance_margin`, stress.maintenance_margin, "usd", "portfolio_maintenance_margin")}</td>
             <td class="n">${tell(`${prefix}initial_margin`, stress.initial_margin, "usd", "portfolio_initial_margin")}</td>
-          <td class="n">${tell(`${prefix}margin_ratio`, stress.margin_ratio, "percent", "portfolio_margin_ratio", { inputs: from(stress.maintenance_margin) })}</td>
+          <td class="n">${tell(`${prefix}margin_ratio`, stress.margin_ratio, "percent", "portfolio_margin_ratio",
+            { inputs: from(stress.maintenance_margin) })}</td>
             <td class="n">${tell(`${prefix}initial_ratio`, stress.initial_ratio, "percent", "initial_ratio", { inputs: from(stress.initial_margin) })}</td></tr>
         <tr><th scope="row">cross <span class="muted">position by position</span></th>
           <td class="n">${tell("cross.maintenance_margin", cross.maintenance_margin, "usd", "cross_maintenance")}</td>
@@ -60,8 +62,10 @@ function Saving({ tell, cross, margin }) {
   const known = margin !== null && cross.maintenance_margin !== null;
   const inputs = [["cross", cross.maintenance_margin, "usd"], ["portfolio", margin, "usd"]];
   const amount = known ? cross.maintenance_margin - margin : null;
-  return html`<p class="saving"><strong>Saving ${tell("cross.saving", cross.saving, "percent", "saving", { inputs, reason: "unknown" })}, ${tell(null, amount, "signed", "saving_usd", { inputs, reason: "unknown" })} USD.</strong>
-    ${amount < 0 ? " The stress asks for more than the positions one by one: it sees a loss that the venues' rates do not cover." : " That much of the requirement is met by positions that hedge each other."}${" "}
+  return html`<p class="saving"><strong>Saving ${tell("cross.saving", cross.saving, "percent", "saving",
+    { inputs, reason: "unknown" })}, ${tell(null, amount, "signed", "saving_usd", { inputs, reason: "unknown" })} USD.</strong>
+    ${amount < 0 ? " The stress asks for more than the positions one by one: it sees a loss that the venues' rates do not cover."
+      : " That much of the requirement is met by positions that hedge each other."}${" "}
     No venue acts on it: each asks its own margin of its own account, and cash on one does not protect a position on another.</p>`;
 }
 
@@ -73,7 +77,8 @@ function Rules({ store, accounts, rules }) {
       ${rows.map(([id, row]) => html`<tbody key=${id}><tr><th scope="row">${row.id} <span class="muted">${row.venue} ${row.pool}</span></th>
         <td>${words(row.mode)}</td>
         <${PoolFigures} of="rules" id=${id} row=${row} state=${lateness(store, row.as_of)} /></tr>
-        <tr><td colspan="6" class="next">${row.next ?? "What the venue does next is unknown to this version."}</td></tr></tbody>`)}</table></${Scroll}>` : html`<p class="empty">No pool of this portfolio's accounts is told yet.</p>`}</section>`;
+        <tr><td colspan="6" class="next">${row.next ?? "What the venue does next is unknown to this version."}</td></tr></tbody>`)}</table>
+          </${Scroll}>` : html`<p class="empty">No pool of this portfolio's accounts is told yet.</p>`}</section>`;
 }
 
 const POOL_HEAD = html`<th scope="col" class="n">Maintenance</th><th scope="col" class="n">Equity</th><th scope="col" class="n">Ratio</th>
@@ -100,13 +105,15 @@ function PoolFigures({ of, id, path = "", row, state }) {
 function AccountModes({ store, id, row, now }) {
   const state = lateness(store, row.as_of);
   return html`<section aria-labelledby=${`mode-of-${id}`}><h3 id=${`mode-of-${id}`}>${id} on Hyperliquid, under its three account modes</h3>
-    <${Scroll} label=${`${id} under Hyperliquid's account modes, table`}><table class="figures"><caption>The same positions and cash, if the account were switched; in the pool's own token</caption>
+    <${Scroll} label=${`${id} under Hyperliquid's account modes, table`}><table class="figures">
+      <caption>The same positions and cash, if the account were switched; in the pool's own token</caption>
       <thead><tr><th scope="col">Mode</th><th scope="col">Pool</th>${POOL_HEAD}</tr></thead>
       ${MODES.map(([key, name]) => html`<tbody key=${key}>${modeRows(row[key], key).map(({ pool, path, head, span }) => html`<tr key=${path}>
         ${head ? html`<th scope="rowgroup" rowspan=${span}>${name} ${key === now ? html`<span class="tag">now</span>` : ""}</th>` : ""}
         ${pool ? html`<td>${pool.pool} ${head && span > 1 ? html`<span class="muted">worst of ${span}</span>` : ""}</td>
           <${PoolFigures} of="modes" id=${id} path=${path} row=${pool} state=${state} />`
-          : html`<td colspan="5">${row[key]?.failures.length ? html`<${Failures} failures=${row[key].failures} />` : "no pool"}</td>`}</tr>`)}</tbody>`)}</table></${Scroll}></section>`;
+          : html`<td colspan="5">${row[key]?.failures.length ? html`<${Failures} failures=${row[key].failures} />`
+            : "no pool"}</td>`}</tr>`)}</tbody>`)}</table></${Scroll}></section>`;
 }
 
 // the worst pool first

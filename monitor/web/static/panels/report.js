@@ -4,14 +4,24 @@ import { age, milliseconds } from "../format.js";
 import { Level } from "../level.js";
 import { Num } from "../number.js";
 
-export const CENT = 0.01; // USD
-const STALE_MS = 10_000; // a report is made every second or two
+const STALE_MS = 30_000; // made every second or two, but for a tenth of the time at most: of a large book one comes every 10 or 20 s
 const WORDS = { STALE: "stale", OUTCOME: "implied", PROXY: "proxy", CONFIGURED: "configured", MISSING: "missing" }; // LIVE and AGING say nothing
 
-// the report of the chosen portfolio; `late` is "stale" where it is too old to be taken for now
+// the report of the chosen portfolio, `row` without any figure where it failed; `late` is "stale" where it is too old to be taken for now
 export function reportOf(store, view) {
   const row = store.row("reports", view.portfolio);
-  return { id: view.portfolio, row, asOf: row?.as_of, late: row && lateness(store, row.as_of), age: row && age(ageS(store, row.as_of)) };
+  const late = row && lateness(store, row.as_of);
+  return { id: view.portfolio, row, hasFigures: Boolean(row?.units), asOf: row?.as_of, late, age: late && age(ageS(store, row.as_of)) };
+}
+
+// what a panel of the report is drawn from: it is drawn again where one of these is another
+export const drawnFrom = ({ row, late, age }) => [row, late, age];
+
+// the panel's content, or why there is none, and above it that it is old
+export function Report({ told, children }) {
+  if (!told.id) return html`<p class="empty">No portfolio is configured.</p>`;
+  if (!told.row) return html`<p class="empty">No report yet: the first one comes within a few seconds of the first prices.</p>`;
+  return html`<${Late} told=${told} />${told.hasFigures ? children : html`<${Failures} failures=${told.row.failures} what="The report failed" />`}`;
 }
 
 export const lateness = (store, asOf) => (ageS(store, asOf) * 1000 > STALE_MS ? "stale" : "");
@@ -27,28 +37,19 @@ export const stressOf = (row) => (row.method === "cross" ? [row.portfolio, "port
 // a function that writes figures of one row of a section; without a path the page reckoned the figure itself
 export function teller(of, id, state) {
   return (path, value, as, figure, more) =>
-    html`<${Num} of=${path ? of : undefined} id=${id} path=${path} value=${value} as=${as} figure=${figure} state=${state} text=${nothing(value, as)} ...${more} />`;
+    html`<${Num} of=${path ? of : undefined} id=${id} path=${path} value=${value} as=${as} figure=${figure} state=${state} ...${more} />`;
 }
-
-// what rounding leaves of sums and differences in USD; the value keeps it
-const nothing = (value, as) => ((as === "usd" || as === "signed") && typeof value === "number" && Math.abs(value) < CENT / 2 ? "0.00" : undefined);
 
 export function Failures({ failures, what = "No figure" }) {
   if (!failures?.length) return "";
   return html`<div class="failures"><strong>${what}:</strong>
-    <ul>${failures.map((one) => html`<li key=${one.detail}>${one.detail} <code>${one.reason}</code></li>`)}</ul></div>`;
+    <ul>${failures.map((one) => html`<li>${one.detail} <code>${one.reason}</code></li>`)}</ul></div>`;
 }
 
-export function Late({ told, what = "This report" }) {
-  return told.late ? html`<p class="notice"><span aria-hidden="true">◷</span> ${what} is stale: ${told.age} old. What follows was true then.</p>` : "";
+function Late({ told }) {
+  if (!told.late) return "";
+  return html`<p class="callout callout-stale"><span aria-hidden="true">◷</span> This report is stale: ${told.age} old. What follows was true then.</p>`;
 }
-
-export const Waiting = () => html`<p class="empty">No report yet: the first one comes within a few seconds of the first prices.</p>`;
 
 // a level that is as old as its figures
 export const Told = ({ level, state }) => html`<${Level} level=${level} word=${state && level ? `${level}, ${state}` : undefined} />`;
-
-// a table that is wider than a phone scrolls by itself, with the keyboard too
-export function Scroll({ label, children }) {
-  return html`<div class="scroll" role="region" aria-label=${label} tabindex="0">${children}</div>`;
-}

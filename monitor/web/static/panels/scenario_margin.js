@@ -17,7 +17,8 @@ const GROUPS = { positions: "positions only", buy_orders: "positions and buy ord
 export function UnitMargin({ told, unit, path, state }) {
   const tell = teller("reports", told.id, state);
   const parts = [
-    ["max loss", `${path}.max_loss`, unit.max_loss, "max_loss", [["worst price move", unit.worst.price, "move"], ["worst volatility shock", unit.worst.vol, "move"]]],
+    ["max loss", `${path}.max_loss`, unit.max_loss, "max_loss",
+      [["worst price move", unit.worst.price, "move"], ["worst volatility shock", unit.worst.vol, "move"]]],
     ...Object.entries(CONTINGENCIES).map(([key, name]) => [name, `${path}.contingency.${key}`, unit.contingency[key], key]),
     ["order loss", `${path}.order_loss`, unit.order_loss, "order_loss"],
   ];
@@ -29,8 +30,10 @@ export function UnitMargin({ told, unit, path, state }) {
     <tfoot><tr class="total"><th scope="row" colspan="2">maintenance margin of ${unit.coin}</th>
       <td class="n">${tell(`${path}.maintenance_margin`, unit.maintenance_margin, "usd", "unit_margin", { inputs })}</td></tr>
       <tr><th scope="row" colspan="2">initial margin of ${unit.coin}</th>
-        <td class="n">${tell(`${path}.initial_margin`, unit.initial_margin, "usd", "unit_initial", { inputs: [["maintenance margin", unit.maintenance_margin, "usd"]] })}</td></tr></tfoot></table>
-    <dl class="facts">${greeks(unit).map(([name, key, as, figure]) => html`<div key=${key}><dt>${name}</dt><dd>${tell(`${path}.${key}`, unit[key], as, figure)}</dd></div>`)}</dl>`;
+        <td class="n">${tell(`${path}.initial_margin`, unit.initial_margin, "usd", "unit_initial",
+          { inputs: [["maintenance margin", unit.maintenance_margin, "usd"]] })}</td></tr></tfoot></table>
+    <dl class="facts">${greeks(unit).map(([name, key, as, figure]) => html`<div key=${key}><dt>${name}</dt>
+      <dd>${tell(`${path}.${key}`, unit[key], as, figure)}</dd></div>`)}</dl>`;
 }
 
 const greeks = (unit) => [

@@ -1,11 +1,11 @@
 // What the worst scenario is and what the others would cost: one coin's grid, the portfolio over price, and the families of loss.
 import { html, useMemo } from "../html.js";
 import { move, signed } from "../format.js";
-import { Panel } from "../panel.js";
+import { Panel, Scroll } from "../panel.js";
 import { Heatmap, Key } from "../charts/heatmap.js";
 import { ScenarioCurve } from "./scenario_curve.js";
 import { Families, UnitMargin } from "./scenario_margin.js";
-import { Failures, Late, Scroll, Waiting, reportOf, stateOf, teller } from "./report.js";
+import { Failures, Report, drawnFrom, reportOf, stateOf, teller } from "./report.js";
 
 const ABOUT = "Profit and loss if price and volatility jumped now. The requirement has to cover the worst of these scenarios.";
 const NEAR = 1e-9; // nodes are compared after a way through JSON
@@ -15,9 +15,10 @@ export function Scenarios({ store, view }) {
   const units = told.row?.units ?? [];
   const place = Math.max(0, units.findIndex((unit) => unit.coin === view.coin));
   return useMemo(
-    () => html`<${Panel} id="scenarios" title="Scenario analysis" wide about=${ABOUT} asOf=${told.asOf} actions=${units.length ? html`<${Coins} units=${units} place=${place} view=${view} />` : ""}>
-      ${told.row ? html`<${Late} told=${told} /><${Body} told=${told} unit=${units[place]} path=${`units.${place}`} />` : html`<${Waiting} />`}</${Panel}>`,
-    [told.row, told.late, told.late && told.age, place],
+    () => html`<${Panel} id="scenarios" title="Scenario analysis" wide about=${ABOUT} asOf=${told.asOf}
+      actions=${units.length ? html`<${Coins} units=${units} place=${place} view=${view} />` : ""}>
+      <${Report} told=${told}><${Body} told=${told} unit=${units[place]} path=${`units.${place}`} /><//></${Panel}>`,
+    [...drawnFrom(told), place],
   );
 }
 
@@ -27,14 +28,18 @@ function Coins({ units, place, view }) {
 }
 
 function Body({ told, unit, path }) {
-  if (!unit) return html`<p class="empty">No positions: no scenario moves this portfolio.</p>`;
+  if (!unit) return told.row.failures.length ? html`<${Failures} failures=${told.row.failures} />`
+    : html`<p class="empty">No positions: no scenario moves this portfolio.</p>`;
   const state = stateOf(told.late, unit.provenance);
   return html`<div class="columns">
       <div><section aria-labelledby="scenario-grid"><h3 id="scenario-grid">${unit.coin}: price × volatility</h3>
-        ${unit.status === "failed" ? html`<${Failures} failures=${unit.failures} what=${`No figure for ${unit.coin}`} />` : html`<${Grid} told=${told} unit=${unit} path=${path} state=${state} />`}</section>
+        ${unit.status === "failed" ? html`<${Failures} failures=${unit.failures} what=${`No figure for ${unit.coin}`} />`
+          : html`<${Grid} told=${told} unit=${unit} path=${path} state=${state} />`}</section>
         <section aria-labelledby="scenario-margin"><h3 id="scenario-margin">What ${unit.coin} requires</h3>
-          ${unit.status === "failed" ? html`<p class="empty">Unknown without its scenarios.</p>` : html`<${UnitMargin} told=${told} unit=${unit} path=${path} state=${state} />`}</section></div>
-      <div><section aria-labelledby="scenario-curve"><h3 id="scenario-curve">Portfolio over price</h3><${ScenarioCurve} told=${told} coin=${unit.coin} /></section>
+          ${unit.status === "failed" ? html`<p class="empty">Unknown without its scenarios.</p>`
+            : html`<${UnitMargin} told=${told} unit=${unit} path=${path} state=${state} />`}</section></div>
+      <div><section aria-labelledby="scenario-curve"><h3 id="scenario-curve">Portfolio over price</h3>
+        <${ScenarioCurve} told=${told} coin=${unit.coin} /></section>
         <section aria-labelledby="scenario-families"><h3 id="scenario-families">Families of loss, all coins</h3><${Families} told=${told} /></section></div>
     </div>`;
 }
@@ -48,7 +53,9 @@ function Grid({ told, unit, path, state }) {
   ];
   const index = told.row.inputs?.find((one) => one.kind === "index" && one.name === unit.coin)?.value;
   const rows = grid.prices.map(({ shock, place }) => ({ key: `k${place}`, place, zero: shock === 0, extreme: place === null, head: head(tell, path, shock, place, index) }));
-  return html`<${Scroll} label=${`Scenarios of ${unit.coin}, table`}><${Heatmap} caption="USD. Rows: move of the price; columns: relative shock of volatility." corner="price" columns=${columns} rows=${rows} extent=${grid.extent}
+  return html`<${Scroll} label=${`Scenarios of ${unit.coin}, table`}>
+    <${Heatmap} caption="USD. Rows: move of the price; columns: relative shock of volatility." corner="price" columns=${columns} rows=${rows}
+      extent=${grid.extent}
       cell=${(row, column) => (row.extreme ? extremeCell(tell, unit, path, column, grid) : cellOf(tell, unit, path, row, column, grid))} /></${Scroll}>
     <${Key} extent=${grid.extent} format=${signed} />
     <p class="note">${sentence(unit, grid)}</p>`;
@@ -61,7 +68,7 @@ function head(tell, path, shock, place, index) {
 }
 
 // totals of every node, prices from the highest down, volatilities from the lowest up; an extreme node stands in the table where it binds
-export function gridOf(unit) {
+function gridOf(unit) {
   const prices = unit.price_nodes.map((shock, place) => ({ shock, place }));
   const volatilities = unit.vol_nodes.map((shock, place) => ({ shock, place })).sort((a, b) => a.shock - b.shock);
   const totals = unit.vol_nodes.map((_, s) => unit.price_nodes.map((_, k) => unit.linear[k] + unit.option[s][k] + unit.spot[k] + unit.collateral[k]));

@@ -3,11 +3,10 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { Lines } from "../charts/line.js";
 import { clock, number, percent } from "../format.js";
 import { STEPS, stepOf, timeOf } from "../history.js";
-import { Level } from "../level.js";
+import { Level, ofPortfolio } from "../level.js";
 import { Num } from "../number.js";
-import { Panel } from "../panel.js";
+import { Panel, Scroll } from "../panel.js";
 import { isWorse, poolName } from "../worst.js";
-import { Scroll } from "./report.js";
 import { usePast } from "./utilisation_alerts.js";
 
 const OTHERS = 4;
@@ -32,8 +31,9 @@ export function Utilisation({ store, view }) {
   const chart = useMemo(() => html`<${Lines} label=${label} times=${[timeOf(first), timeOf(last + 1)]}
     stepMs=${timeOf(1)} series=${series} levels=${levelsOf(drawn)} marks=${marksOf(past, series, first)} top=${Math.min(HIGHEST, Math.max(1.05, most * 1.05))}
     at=${at === null ? null : timeOf(at)} onAt=${look} />`, [series, past, at]);
-  return html`<${Panel} id="utilisation" title="Utilisation over time" about=${ABOUT} asOf=${store.asOfMs} wide>
+  return html`<${Panel} id="utilisation" title="Utilisation over time" about=${ABOUT} wide>
     ${store.history.problem ? html`<p class="note" role="status">${store.history.problem}</p>` : ""}
+    ${view.pool && !store.row("pools", view.pool) ? html`<p class="note" role="status">The chosen pool ${view.pool} is not there now.</p>` : ""}
     ${chart}
     <${Slider} first=${first} last=${last} at=${at} series=${series} onAt=${look} />
     ${most > HIGHEST ? html`<p class="note">Beyond ${percent(HIGHEST, 0)} lines run along the upper edge.</p>` : ""}
@@ -108,18 +108,24 @@ function Slider({ first, last, at, series, onAt }) {
 
 function Legend({ drawn, series, first, at }) {
   const values = new Map(series.map((one) => [one.id, one.values]));
-  return html`<${Scroll} label="Lines of the chart"><table class="sticky legend"><thead><tr><th scope="col">Line</th><th scope="col">Level</th><th scope="col" class="n">Now</th>
-      <th scope="col" class="n">${at === null ? "At …" : `At ${clock(timeOf(at))} UTC`}</th><th scope="col" class="n">Highest</th><th scope="col" class="n">Lowest</th></tr></thead>
-    <tbody>${drawn.map((one) => html`<${Line} key=${one.id} one=${one} values=${values.get(one.id) ?? []} place=${at === null ? null : at - first} />`)}</tbody></table><//>`;
+  return html`<${Scroll} label="Lines of the chart"><table class="sticky legend"><thead><tr><th scope="col">Line</th><th scope="col">Level</th>
+    <th scope="col" class="n">Now</th>
+      <th scope="col" class="n">${at === null ? "At …" : `At ${clock(timeOf(at))} UTC`}</th><th scope="col" class="n">Highest</th>
+        <th scope="col" class="n">Lowest</th></tr></thead>
+    <tbody>${drawn.map((one) => html`<${Line} key=${one.id} one=${one} values=${values.get(one.id) ?? []}
+      place=${at === null ? null : at - first} />`)}</tbody></table><//>`;
 }
 
 function Line({ one: { section, own, slot, row, name }, values, place }) {
   const known = values.filter((value) => value !== null);
   const reckoned = (value, figure) => html`<td class="n"><${Num} value=${value} as="percent" figure=${figure} reason="none" /></td>`;
-  return html`<tr><th scope="row"><svg class="sample" viewBox="0 0 34 8" aria-hidden="true"><path class=${`series series-${slot}`} d="M0 4H34" /></svg> ${name}</th>
-    <td><${Level} level=${row.level} /></td>
-    <td class="n"><${Num} of=${section} id=${own} path="margin_ratio" value=${row.margin_ratio} as="percent" figure=${section === "pools" ? "margin_ratio" : "portfolio_margin_ratio"}
-      inputs=${[["maintenance margin", row.maintenance_margin, "usd"], ["equity", row.equity, "usd"]]} state=${row.stale ? "stale" : ""} reason="no figure" /></td>
+  return html`<tr><th scope="row"><svg class="sample" viewBox="0 0 34 8" aria-hidden="true"><path class=${`series series-${slot}`} d="M0 4H34" />
+    </svg> ${name}</th>
+    <td><${Level} level=${section === "pools" ? row.level : ofPortfolio(row.level)} /></td>
+    <td class="n"><${Num} of=${section} id=${own} path="margin_ratio" value=${row.margin_ratio} as="percent"
+      figure=${section === "pools" ? "margin_ratio" : "portfolio_margin_ratio"}
+      inputs=${[["maintenance margin", row.maintenance_margin, "money"], ["equity", row.equity, "money"]]} state=${row.stale ? "stale" : ""}
+        reason="no figure" /></td>
     ${place === null ? html`<td class="n muted">–</td>` : reckoned(values[place] ?? null, "ratio_at")}
     ${reckoned(known.length ? Math.max(...known) : null, "ratio_highest")}
     ${reckoned(known.length ? Math.min(...known) : null, "ratio_lowest")}</tr>`;

@@ -36,7 +36,7 @@ function Workbench({ store, portfolio, onResult }) {
     } catch (error) {
       const found = refused(error, changes);
       set({ busy: false, ...found });
-      if (found.draft) focusField(form.current, found.error.field);
+      if (found.draft) focusOn(form.current, `[name="${found.error.field}"]`);
     }
   };
   const keep = () => {
@@ -46,8 +46,18 @@ function Workbench({ store, portfolio, onResult }) {
     set({ changes, editing: null, error: null, draft: emptyDraft(state.draft.kind, state.draft.account ?? accounts[0]) });
   };
   const edit = (place) => set({ editing: place, draft: draftOf(state.changes[place]), error: null });
-  const drop = (place) => set({ changes: state.changes.filter((_, at) => at !== place), editing: null, error: null });
-  const clear = () => set({ changes: [], editing: null, error: null });
+  const drop = (place) => {
+    set({ changes: state.changes.filter((_, at) => at !== place), editing: null, error: null });
+    focusOn(form.current, state.changes.length > 1 ? `.changes li:nth-child(${Math.max(1, place)}) button` : KIND);
+  };
+  const clear = () => {
+    set({ changes: [], editing: null, error: null });
+    focusOn(form.current, KIND);
+  };
+  const cancel = () => {
+    set({ editing: null, error: null });
+    focusOn(form.current, KIND);
+  };
   const example = () => {
     const changes = [closing(report)];
     set({ changes, editing: null, error: null });
@@ -57,7 +67,7 @@ function Workbench({ store, portfolio, onResult }) {
   return html`<div class="workbench">
     <div class="what-if-input" ref=${form}>
       <${ChangeForm} ...${{ store, portfolio, accounts, draft: state.draft, editing: state.editing !== null, error: state.error }}
-        onDraft=${(draft) => set({ draft })} onKeep=${keep} onCancel=${() => set({ editing: null, error: null })} />
+        onDraft=${(draft) => set({ draft })} onKeep=${keep} onCancel=${cancel} />
       <${Changes} ...${{ changes: state.changes, editing: state.editing, onEdit: edit, onDrop: drop }} />
       ${isWrong && html`<p class="error" role="alert">${state.error.message}</p>`}
       <p class="tools">
@@ -98,6 +108,9 @@ function refused(error, changes) {
   return { editing: Number(place), draft: draftOf(changes[place]), error: { field: ALIASES[key] ?? key, message, inForm: true } };
 }
 
-function focusField(element, field) {
-  requestAnimationFrame(() => requestAnimationFrame(() => element?.querySelector(`[name="${field}"]`)?.focus()));
+const KIND = "[name=kind]:checked";
+
+// once it is drawn: a button that was pressed may be gone, and the focus with it
+function focusOn(element, selector) {
+  requestAnimationFrame(() => requestAnimationFrame(() => element?.querySelector(selector)?.focus()));
 }

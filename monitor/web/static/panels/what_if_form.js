@@ -42,7 +42,7 @@ function Trade({ store, accounts, draft, set, wrong, message }) {
     ${field("account", "Account", html`<select required>${options(accounts)}</select>`)}
     ${field("instrument", "Instrument", html`<input required list="what-if-instruments" ...${NAME} placeholder=${`${venue ?? "venue"}:…`} />`)}
     ${field("direction", "Direction", html`<select><option value="buy">buy (+)</option><option value="sell">sell (−)</option></select>`)}
-    ${field("size", "Size", html`<input required ...${NUMBER} />`)}
+    ${field("size", "Size, coins (USD if inverse)", html`<input required ...${NUMBER} />`)}
     ${isOrder
       ? field("price", "Limit price", html`<input required ...${NUMBER} />`)
       : field("price", "Price", html`<input ...${NUMBER} placeholder="at the mark" />`)}

@@ -1,7 +1,8 @@
 // Before, after and the difference, for the portfolio and for every pool of its accounts.
 import { html } from "../html.js";
 import { Num } from "../number.js";
-import { Level } from "../level.js";
+import { Level, ofPortfolio } from "../level.js";
+import { Scroll } from "../panel.js";
 import { age, clock, milliseconds, move, number, price, signed } from "../format.js";
 import { inWords } from "./what_if_changes.js";
 
@@ -31,13 +32,13 @@ export function Result({ result, portfolio, nowMs, isOf }) {
   return html`<div class="what-if-head"><h3>${result.changes.map(inWords).join("; ")}</h3>
       <p class="muted">As of ${clock(asOfMs, { now: nowMs })} UTC, ${age((nowMs - asOfMs) / 1000)} ago.
         ${!isOf && html` <strong>The list has changed since.</strong>`}</p></div>
-    <div class="scroll" tabindex="0" role="region" aria-label="What the changes would do"><table class="what-if-table">
+    <${Scroll} label="What the changes would do"><table class="what-if-table">
       <caption class="visually-hidden">Margin before and after the hypothetical changes</caption>
       <thead><tr><th scope="col">Figure</th><th scope="col" class="n">Before</th>
         <th scope="col" class="n">After</th><th scope="col" class="n">Difference</th></tr></thead>
       ${group(result, PORTFOLIO, placesOf(result, "portfolios", (row) => row.id === portfolio), `Portfolio ${portfolio}`)}
       ${pools(result).map((key) => group(result, POOL, placesOf(result, "accounts", (row) => keyOf(row) === key), poolName(key)))}
-    </table></div>
+    </table><//>
     <${Assumptions} sentences=${result.assumptions} />
     <p class="tools"><button type="button" onClick=${() => save(result, portfolio)}>Save the changed snapshot</button>
       <span class="note">a file for <code>marginwatch report FILE</code>, which says the same</span></p>`;
@@ -63,22 +64,23 @@ function placesOf(result, list, fits) {
 function group(result, figures, places, title) {
   const [before, after] = places;
   const rows = figures.filter(([path]) => valueOf(before.row, path) !== undefined || valueOf(after.row, path) !== undefined);
-  return html`<tbody key=${title}><tr class="group"><th scope="rowgroup" colspan="4">${title} ${levels(before.row, after.row)}</th></tr>
+  return html`<tbody key=${title}><tr class="group">
+    <th scope="rowgroup" colspan="4">${title} ${levels(before.row, after.row, figures === PORTFOLIO ? ofPortfolio : (level) => level)}</th></tr>
     ${rows.map(([path, name, as, figure]) => html`<tr key=${path}><th scope="row">${name}</th>
       ${places.map((place) => html`<td class="n" key=${place.id}><${Figure} ...${{ place, path, as, figure }} /></td>`)}
       <td class="n"><${Difference} ...${{ before: before.row, after: after.row, path, as }} /></td></tr>`)}</tbody>`;
 }
 
-function levels(before, after) {
+function levels(before, after, named) {
   if (!before || !after) return html`<span class="muted">${after ? "comes into being" : "goes"}</span>`;
   const same = before.level === after.level;
-  return html`<span class="levels">${same ? "" : html`<${Level} level=${before.level} /> → `}<${Level} level=${after.level} /></span>`;
+  return html`<span class="levels">${same ? "" : html`<${Level} level=${named(before.level)} /> → `}<${Level} level=${named(after.level)} /></span>`;
 }
 
 function Figure({ place, path, as, figure }) {
   const { id, row } = place;
   if (!row) return html`<span class="muted">no such pool</span>`;
-  const inputs = [["equity", row.equity, "usd"], ["maintenance margin", row.maintenance_margin, "usd"]];
+  const inputs = [["equity", row.equity, "money"], ["maintenance margin", row.maintenance_margin, "money"]];
   const told = { as, figure, inputs, reason: reasonOf(row, path) };
   return html`<${Num} of="what-if" id=${id} path=${`${place.path}.${path}`} value=${valueOf(row, path)} ...${told} />
     ${path === LIQUIDATION && row.liquidation && html`<span class="of-instrument">${row.liquidation.instrument.replace(/^[^:]+:/, "")}</span>`}`;
