@@ -20,7 +20,7 @@ from textual.widgets import Footer, Input, Static
 from monitor.client import MonitorError
 from monitor.top import analysis, desk, tables
 from monitor.top.model import Connection, Model
-from monitor.top.parts import View, portfolio_ids
+from monitor.top.parts import Verbatim, View, portfolio_ids
 from monitor.top.stream import StreamClient
 
 DONE, FAILED = 0, 2
@@ -127,8 +127,8 @@ class TopApp(App[None]):
         names = portfolio_ids(self.model)
         portfolio = self.view.portfolio if self.view.portfolio in names else None
         self.view = View(portfolio, self.view.account, self.size.width)
-        self._head.update(tables.head(self.model, self.panel, self.view))
-        self._panel.update(self._picture())
+        self._head.update(Verbatim(tables.head(self.model, self.panel, self.view)))
+        self._panel.update(Verbatim(self._picture()))
 
     def _picture(self) -> RenderableType:
         if self.model.as_of_ms is None:

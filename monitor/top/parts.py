@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +30,18 @@ class View:
     def shows(self, account: str | None) -> bool:
         """Whether what belongs to this account (None: to none) passes the filter."""
         return not self.account or self.account.lower() in (account or "").lower()
+
+
+class Verbatim:
+    """A picture in which names and details stand as they are: no markup, and nothing that moves a cursor."""
+
+    def __init__(self, picture: RenderableType) -> None:
+        self._picture = picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich."""
+        for text, style, control in console.render(self._picture, options.update(markup=False)):
+            yield Segment("".join(char for char in text if char.isprintable() or char == "\n"), style, control)
 
 
 def portfolio_ids(model: Model) -> list[str]:

@@ -17,7 +17,6 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from monitor import status
@@ -25,6 +24,7 @@ from monitor.alerts.documents import VERSION, alert_document, entry_document, si
 from monitor.alerts.silences import SilenceError, fits
 from monitor.app import Application
 from monitor.margin.result import Level
+from monitor.web.answers import Refused, answer, read_document
 from monitor.web.origin import is_foreign
 
 _log = logging.getLogger("marginwatch.alarm")
@@ -34,7 +34,7 @@ SILENCES = "/api/v1/silences"
 MOST = 1000
 """Alerts in one answer."""
 
-JSON = "application/json"
+_EXAMPLE = '{"key": "*/data", "for_s": 3600, "reason": "upgrade"}'
 _USUAL = 100
 _LATEST_MS = 2**53
 _UP_TO = {level.label: level for level in (Level.WARNING, Level.CRITICAL, Level.LIQUIDATION)}
@@ -43,10 +43,8 @@ _FIELDS = ("key", "for_s", "until_ms", "reason", "up_to")
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-class _Refused(Exception):
-    def __init__(self, field: str, message: str, status: int = 400) -> None:
-        super().__init__(f"{field}: {message}" if field else message)
-        self.field, self.status = field, status
+def _wrong(field: str, message: str) -> Refused:
+    return Refused(field, f"{field}: {message}")
 
 
 class AlertEndpoints:
@@ -72,7 +70,7 @@ class AlertEndpoints:
             found = [alert for alert in reversed(alarm.recent) if before_ms is None or alert.time_ms < before_ms]
             history = [alert_document(alert) for alert in found if key is None or fits(alert.key, key)][:limit]
         firing = [status.incident_document(self._app, incident) for incident in alarm.policy.firing()]
-        return _json(
+        return answer(
             {
                 "version": VERSION,
                 "as_of_ms": self._app.clock.time_ms(),
@@ -84,7 +82,7 @@ class AlertEndpoints:
         )
 
     async def _silences(self, request: web.Request) -> web.Response:
-        return _json({"version": VERSION, "as_of_ms": self._app.clock.time_ms(), "silences": self._active()})
+        return answer({"version": VERSION, "as_of_ms": self._app.clock.time_ms(), "silences": self._active()})
 
     async def _add(self, request: web.Request) -> web.Response:
         self._refuse_foreign(request)
@@ -98,11 +96,11 @@ class AlertEndpoints:
                 up_to=_level(asked.get("up_to", Level.CRITICAL.label)),
             )
         except SilenceError as error:
-            raise _Refused("", str(error)) from None
+            raise Refused("", str(error)) from None
         alarm.outbox.keep_silence(silence)
         _log.warning("silence %s: %s up to %s, because: %s", silence.id, silence.pattern, silence.up_to.label, silence.reason)
         fitting = sum(fits(incident.key, silence.pattern) for incident in alarm.policy.firing())
-        return _json({"version": VERSION, "silence": silence_document(silence), "fits": fitting}, 201)
+        return answer({"version": VERSION, "silence": silence_document(silence), "fits": fitting}, 201)
 
     async def _end(self, request: web.Request) -> web.Response:
         self._refuse_foreign(request)
@@ -110,46 +108,36 @@ class AlertEndpoints:
         try:
             silence = alarm.silences.end(request.match_info["id"], self._app.clock.time_ms())
         except SilenceError as error:
-            raise _Refused("", str(error), 404) from None
+            raise Refused("", str(error), 404) from None
         alarm.outbox.keep_silence(silence)
         _log.warning("silence %s is ended", silence.id)
-        return _json({"version": VERSION, "silence": silence_document(silence)})
+        return answer({"version": VERSION, "silence": silence_document(silence)})
 
     def _active(self) -> list[dict[str, Any]]:
         return [silence_document(silence) for silence in self._app.alarm.silences.active(self._app.clock.time_ms())]
 
     def _refuse_foreign(self, request: web.Request) -> None:
         if is_foreign(request, self._app.settings.link):
-            raise _Refused("", "a page of another origin may not change silences; use the page of the monitor, or its command line", 403)
+            raise Refused("", "a page of another origin may not change silences; use the page of the monitor, or its command line", 403)
 
 
 def _told(handler: _Handler) -> _Handler:
     async def serve(request: web.Request) -> web.Response:
         try:
             return await handler(request)
-        except _Refused as refused:
-            return _json({"error": str(refused), "field": refused.field}, refused.status)
+        except Refused as refused:
+            return refused.answer()
 
     return serve
 
 
-def _json(document: Mapping[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type=JSON, status=status)
-
-
 async def _document(request: web.Request) -> dict[str, Any]:
-    # browsers send other types across origins without asking first
-    if request.content_type != JSON:
-        raise _Refused("", f"send a document as Content-Type: {JSON}", 415)
-    try:
-        asked = orjson.loads(await request.read())
-    except orjson.JSONDecodeError:
-        raise _Refused("", 'the body is not JSON; send such as {"key": "*/data", "for_s": 3600, "reason": "upgrade"}') from None
+    asked = await read_document(request, _EXAMPLE)
     if not isinstance(asked, dict):
-        raise _Refused("", "the body is not a JSON object")
+        raise Refused("", "the body is not a JSON object")
     for name in asked:
         if name not in _FIELDS:
-            raise _Refused(name, f"unknown; known are {', '.join(_FIELDS)}")
+            raise _wrong(name, f"unknown; known are {', '.join(_FIELDS)}")
     return asked
 
 
@@ -158,28 +146,28 @@ def _integer(query: Mapping[str, str], name: str, least: int) -> int | None:
     if told is None:
         return None
     if not told.isascii() or not told.isdigit() or not least <= int(told[:20]) <= _LATEST_MS:
-        raise _Refused(name, f"expected an integer of at least {least}")
+        raise _wrong(name, f"expected an integer of at least {least}")
     return int(told)
 
 
 def _text(asked: Mapping[str, Any], name: str) -> str:
     told = asked.get(name)
     if not isinstance(told, str):
-        raise _Refused(name, "missing; it is required" if told is None else "expected a text")
+        raise _wrong(name, "missing; it is required" if told is None else "expected a text")
     return told
 
 
 def _until_ms(asked: Mapping[str, Any], now_ms: int) -> int:
     for_s, until_ms = asked.get("for_s"), asked.get("until_ms")
     if (for_s is None) == (until_ms is None):
-        raise _Refused("for_s", "give either for_s (seconds from now) or until_ms (Unix ms)")
+        raise _wrong("for_s", "give either for_s (seconds from now) or until_ms (Unix ms)")
     name, told = ("for_s", for_s) if until_ms is None else ("until_ms", until_ms)
     if isinstance(told, bool) or not isinstance(told, int | float) or not math.isfinite(told) or not 0 < told < _LATEST_MS:
-        raise _Refused(name, "expected a number above 0")
+        raise _wrong(name, "expected a number above 0")
     return now_ms + round(1000 * told) if until_ms is None else round(told)
 
 
 def _level(told: object) -> Level:
     if not isinstance(told, str) or told not in _UP_TO:
-        raise _Refused("up_to", f"expected one of {', '.join(_UP_TO)}: what is higher is told all the same")
+        raise _wrong("up_to", f"expected one of {', '.join(_UP_TO)}: what is higher is told all the same")
     return _UP_TO[told]

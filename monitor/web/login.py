@@ -10,6 +10,7 @@ A browser gets pages and redirects (303 to /), everybody else 204 or JSON with `
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
@@ -17,6 +18,7 @@ import orjson
 from aiohttp import web
 
 from monitor.app import Application
+from monitor.web import answers
 from monitor.web.access import LOGIN, LOGOUT, Access, retry_after, wants_page
 from monitor.web.credentials import LIFE_S
 from monitor.web.origin import is_foreign
@@ -87,8 +89,9 @@ class LoginEndpoints:
 
 
 async def _token(request: web.Request) -> str | None:
-    body = await request.read()
     try:
+        async with asyncio.timeout(answers.READ_S):
+            body = await request.read()
         if request.content_type == _JSON:
             given = orjson.loads(body)["token"]
         elif request.content_type == _FORM:
@@ -96,7 +99,7 @@ async def _token(request: web.Request) -> str | None:
             (given,) = parse_qs(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=_MOST_FIELDS)["token"]
         else:
             return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, TimeoutError):
         return None
     return given if isinstance(given, str) else None
 

@@ -365,7 +365,12 @@ def document() -> dict[str, Any]:
             "schemas": {**_SCHEMAS, "ReportAnswer": answer},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "marginwatch"},
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "marginwatch_9876",
+                    "description": "marginwatch_ and the port that the monitor listens on",
+                },
             },
         },
     }

@@ -50,6 +50,9 @@ ENDPOINTS = (
 
 _LISTING = "marginwatch\n\n" + "\n".join(ENDPOINTS) + f"\nPOST {WHAT_IF}\nPOST {RELOAD}\n"
 
+_UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
+"""What aiohttp raises for a request or a body that cannot be parsed."""
+
 _log = logging.getLogger("marginwatch.web")
 
 
@@ -166,7 +169,7 @@ class ApiServer:
 async def _api_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (HttpProcessingError, web.RequestPayloadError):
+    except _UNREADABLE:
         # its text may hold what was sent
         return web.json_response({"error": "the body cannot be read: its Content-Encoding or its chunks are broken"}, status=400)
     except web.HTTPException as error:
@@ -177,7 +180,7 @@ async def _api_errors(request: web.Request, handler: Handler) -> web.StreamRespo
 
 def _without_the_request(record: logging.LogRecord) -> bool:
     # what could not be parsed stands in the error's text, with whatever its sender meant for us alone
-    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+    if record.exc_info and isinstance(record.exc_info[1], _UNREADABLE):
         record.exc_info = None
     return True
 

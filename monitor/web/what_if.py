@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from config.errors import did_you_mean, masked
@@ -23,6 +22,7 @@ from monitor.app import Application
 from monitor.live.export import snapshot_document
 from monitor.report.document import Rules, margin_report
 from monitor.snapshot import parse_snapshot
+from monitor.web.answers import Refused, answer, read_document
 from monitor.web.origin import is_foreign
 from monitor.what_if.changes import ChangeError, Request, read_request
 from monitor.what_if.edit import edited
@@ -35,13 +35,7 @@ MOST_WAITING = 8
 """Requests that wait for the one that is computed; another one is told to come back."""
 
 RETRY_S = 2
-JSON = "application/json"
-
-
-class _Refused(Exception):
-    def __init__(self, field: str, message: str, status: int) -> None:
-        super().__init__(message)
-        self.field, self.status = field, status
+_EXAMPLE = '{"changes": [{"kind": "transfer", ...}]}'
 
 
 class WhatIfEndpoint:
@@ -59,24 +53,25 @@ class WhatIfEndpoint:
 
     async def _serve(self, request: web.Request) -> web.Response:
         try:
-            return _json(await self._answer(request))
-        except _Refused as refused:
-            headers = {"Retry-After": str(RETRY_S)} if refused.status == 503 else {}
-            return _json({"error": str(refused), "field": refused.field}, refused.status, headers)
+            return answer(await self._answer(request))
+        except Refused as refused:
+            return refused.answer({"Retry-After": str(RETRY_S)} if refused.status == 503 else {})
         except ChangeError as error:
-            return _json({"error": str(error), "field": error.field}, 400)
+            return Refused(error.field, str(error)).answer()
 
     async def _answer(self, request: web.Request) -> dict[str, Any]:
         if is_foreign(request, self._app.settings.link):
-            raise _Refused("", "a page of another origin may not ask; use the page of the monitor, or no browser", 403)
+            raise Refused("", "a page of another origin may not ask; use the page of the monitor, or no browser", 403)
         name = request.match_info["id"]
         self._portfolio(name)
-        asked = read_request(await _document(request))
+        asked = read_request(await read_document(request, _EXAMPLE))
         if self._waiting > MOST_WAITING:
-            raise _Refused("", f"{MOST_WAITING} requests wait already; ask again in {RETRY_S} s", 503)
+            raise Refused("", f"{MOST_WAITING} requests wait already; ask again in {RETRY_S} s", 503)
         self._waiting += 1
         try:
             async with self._computing:
+                if request.transport is None:
+                    raise Refused("", "whoever asked has left", 503)
                 return await self._computed(name, asked, with_snapshot=_flag(request.query))
         finally:
             self._waiting -= 1
@@ -87,7 +82,7 @@ class WhatIfEndpoint:
         if document is None:
             failures = live.failures_of(portfolio.accounts)
             why = "; ".join(f"{failure.reason.value}: {failure.detail}" for failure in failures)
-            raise _Refused("", f"portfolio {name} has no value now, so nothing can be compared: {why}", 409)
+            raise Refused("", f"portfolio {name} has no value now, so nothing can be compared: {why}", 409)
         before = alone(document, name)
         known = known_of(self._app, asked, {row["id"] for row in before["instruments"]})
 
@@ -102,7 +97,7 @@ class WhatIfEndpoint:
     def _portfolio(self, name: str) -> PortfolioSettings:
         portfolios = {one.id: one for one in self._app.portfolios.settings.portfolios}
         if name not in portfolios:
-            raise _Refused("", f'no portfolio has the id "{masked(name)}"{did_you_mean(name, portfolios)}', 404)
+            raise Refused("", f'no portfolio has the id "{masked(name)}"{did_you_mean(name, portfolios)}', 404)
         return portfolios[name]
 
 
@@ -112,24 +107,8 @@ def _reports(document: dict[str, Any], asked: Request, parameters: ParameterSet,
     return {"assumptions": list(changed.assumptions), "before": before, "after": after, "snapshot": changed.document}
 
 
-async def _document(request: web.Request) -> object:
-    # browsers send other types across origins without asking first
-    if request.content_type != JSON:
-        raise _Refused("", f"send a document as Content-Type: {JSON}", 415)
-    try:
-        return orjson.loads(await request.read())
-    except web.HTTPRequestEntityTooLarge as error:
-        raise _Refused("", f"the document is too large: {error.text}; ask in several requests", 413) from None
-    except orjson.JSONDecodeError:
-        raise _Refused("", 'the body is not JSON; send such as {"changes": [{"kind": "transfer", ...}]}', 400) from None
-
-
 def _flag(query: Mapping[str, str]) -> bool:
     told = query.get("snapshot", "0")
     if told not in ("0", "1", ""):
-        raise _Refused("snapshot", "expected 1 for the edited snapshot beside the reports, or 0", 400)
+        raise Refused("snapshot", "expected 1 for the edited snapshot beside the reports, or 0")
     return told != "0"
-
-
-def _json(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type=JSON, status=status, headers=headers)

@@ -43,7 +43,7 @@ def known_of(app: Application, request: Request, held: Collection[str]) -> Known
         notes={one.id: tuple(_notes(app, one)) for one in wanted},
         refused=refused,
         isolated_only=frozenset(one.id for one in wanted if one.isolated_only),
-        listed=market.instruments.keys(),
+        listed=frozenset(market.instruments),
         index={coin: price for coin in coins if not app.portfolios.is_stable(coin) and (price := _index(app, coin, wanted)) > 0},
         fx={asset: price for asset in settled & STABLECOINS - {USD} if (price := resolvers.fx(asset).value) > 0},
         beta=betas,

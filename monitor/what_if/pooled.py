@@ -99,13 +99,15 @@ def _carrying(draft: Draft, account: AccountRow, row: InstrumentRow, side: str |
                 "from which none is taken out unless a transfer does, until the position is closed"
             )
             return pool
-    if row.id not in draft.known.isolated_only:
+    # the other side of hedge mode may be isolated, which is said of the symbol
+    is_isolated = any(pool.id.startswith(ISOLATED) and row.id in pool.positions for pool in account.pools)
+    if not is_isolated and row.id not in draft.known.isolated_only:
         return _home(draft, account, row)
     name = f"{ISOLATED}{symbol_of(row.id)}"
     if account.venue == aster.VENUE and side is not None:
         name += f":{side.upper()}"
     draft.note(
-        f"{row.id} is held isolated only: pool {name} of account {account.id} begins without margin; a transfer to it, after the trade, "
+        f"{row.id} is held isolated: pool {name} of account {account.id} begins without margin; a transfer to it, after the trade, "
         f'brings some ("to_pool": "{name}")'
     )
     return _home(draft, account, row).model_copy(update={"id": name, "cash": 0.0, "positions": (), "collateral": ()})

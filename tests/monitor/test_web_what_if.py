@@ -53,6 +53,9 @@ async def serving(desk: ThreeVenues) -> AsyncIterator[Client]:
 def told(desk: ThreeVenues) -> dict[str, Any]:
     """The status without what only time and asking change."""
     document = orjson.loads(orjson.dumps(status.status(desk.app)))
+    for pool in document["pools"]:
+        # a thread measures them anew all the time
+        del pool["distance"], pool["liquidation_price"]
     return {key: document[key] for key in ("pools", "portfolios", "alerts", "feeds")}
 
 
@@ -71,6 +74,7 @@ async def test_the_demo_desk_before_and_after() -> None:
         await _refusals(desk, client)
         assert told(desk) == before
         await _one_at_a_time(desk, client)
+        await _nothing_is_computed_for_those_who_left(client)
 
 
 async def _the_answer_is_the_report_of_the_edited_snapshot(desk: ThreeVenues, client: Client) -> None:
@@ -158,3 +162,31 @@ async def _one_at_a_time(desk: ThreeVenues, client: Client) -> None:
         codes = [(await one)[0] for one in asked]
     assert sorted(codes) == [400] * (MOST_WAITING + 1) + [503]
     assert most == 1
+
+
+async def _nothing_is_computed_for_those_who_left(client: Client) -> None:
+    computed, let_go, asked_for = what_if._reports, threading.Event(), 0
+
+    def counted(*asked: Any) -> dict[str, Any]:
+        nonlocal asked_for
+        asked_for += 1
+        let_go.wait(30.0)
+        return computed(*asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(what_if, "_reports", counted)
+        first = asyncio.create_task(client.ask(SEND))
+        while not asked_for:
+            await asyncio.sleep(0.001)
+        leaving = [asyncio.create_task(client.ask(SEND)) for _ in range(3)]
+        await asyncio.wait(leaving, timeout=0.2)
+        for one in leaving:
+            one.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        for _ in range(100):
+            # the server hears of it
+            await asyncio.sleep(0)
+        let_go.set()
+        assert (await first)[0] == 200
+        assert (await client.ask(SEND))[0] == 200
+    assert asked_for == 2

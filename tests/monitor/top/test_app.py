@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -59,6 +60,18 @@ async def test_without_a_frame_no_figure_is_shown() -> None:
         desk.app.draw()
         assert "connecting" in desk.seen("#head")
         assert "waiting for the first frame" in desk.seen("#panel")
+
+
+async def test_names_and_details_are_shown_as_they_are() -> None:
+    async with running() as desk:
+        rows = {"a": pool("[red]one[/]", 0.5), "b": pool("[/nope]", None, failures=[{"reason": "X", "detail": "said [b]\x1b[2J\x07this"}])}
+        desk.tell(snapshot({"pools": rows}))
+        await desk.pilot.pause()
+        seen = re.sub(r"\x1b\[[\d;]*m", "", desk.seen("#panel"))
+        assert "[red]one[/] main" in seen
+        assert "[/nope] main" in seen
+        assert "said [b][2Jthis" in seen
+        assert not {char for char in seen if not char.isprintable()} - {"\n"}
 
 
 async def test_keys_switch_panels() -> None:

@@ -249,3 +249,19 @@ def test_each_side_of_hedge_mode_is_traded_by_itself() -> None:
     assert account(after, "umbra")["positions"] == [{"instrument": ASTER, "quantity": -10.0, "side": "short"}]
     assert quantities(after, "umbra") == {ASTER: -10.0}
     assert rule(after, "umbra", "USDT")["equity"] == near(199_800.0)
+
+
+def test_the_other_side_of_an_isolated_symbol_is_isolated_too() -> None:
+    document = hedged()
+    umbra = account(document, "umbra")
+    umbra["positions"] = umbra["positions"][:1]
+    umbra["pools"] = [
+        {"id": "USDT", "collateral_asset": "USDT", "cash": 500_000.0, "positions": []},
+        {"id": "iso:BTCUSDT:LONG", "collateral_asset": "USDT", "cash": -280_000.0, "positions": [ASTER]},
+    ]
+    opened = trade("umbra", ASTER, -2.0, side="short")
+    after = edit(document, opened, transfer("umbra", "umbra", "USDT", 10_000.0, from_pool="USDT", to_pool="iso:BTCUSDT:SHORT")).document
+    found = {name: rule(after, "umbra", name) for name in ("USDT", "iso:BTCUSDT:LONG", "iso:BTCUSDT:SHORT")}
+    assert [row["failures"] for row in found.values()] == [[], [], []]
+    assert [row["equity"] for row in found.values()] == near([490_000.0, 3 * 100_040.0 - 280_000.0, 10_000.0])
+    assert found["iso:BTCUSDT:SHORT"]["maintenance_margin"] == near(maintenance(2 * 100_040.0))
