@@ -69,9 +69,9 @@ async def _run(loop: _Turns) -> None:
     try:
         bench.open()
         await bench.warm(BLOCK_S)
-        for _ in range(BLOCKS):
+        for number in range(BLOCKS):
             quiet.append((await bench.block(BLOCK_S))[0])
-            for blocks, silent in ((followed, 0), (stalled, 1)):
+            for blocks, silent in ((followed, 0), (stalled, 1))[:: 1 if number % 2 else -1]:
                 delays, said = await bench.block(BLOCK_S, "pages", url, str(PAGES), str(silent), str(BLOCK_S))
                 blocks.append(delays)
                 told.append(said)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import statistics
 import sys
@@ -46,7 +47,8 @@ def scrapes(url: str, seconds: float) -> None:
 
 
 async def pages(url: str, count: int, stalled: int, seconds: float) -> None:
-    """Follow the stream like so many pages. Frames are not parsed, which a page does on a machine of its own."""
+    """Follow the stream like so many pages. Frames are not parsed, and what is not ours has to wait: pages are on other machines."""
+    os.nice(19)
     silent = [_ask_only(url) for _ in range(stalled)]
     sockets = [await connect(url, compression=None, max_size=None, proxy=None) for _ in range(count)]
     print("ready", flush=True)

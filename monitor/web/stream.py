@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -20,7 +20,7 @@ from monitor.metrics.pace import TURN_S, turns
 from monitor.web.access import LEFT_S
 from monitor.web.aside import Aside
 from monitor.web.board import Board
-from monitor.web.kept import KeptReports
+from monitor.web.kept import KeptReports, WrittenRow
 from monitor.web.origin import is_foreign
 from monitor.web.rows import OF_REPORTS, OF_SECONDS, OF_TICKS, Rows, TakenRow
 
@@ -35,8 +35,11 @@ SILENCE_S = 1.0
 SHARE = 0.05
 """Of the event loop's time for bringing the board up to date; with hundreds of pools frames come more rarely instead."""
 
-SLICE = 4
-"""Clients served in one turn of the loop; 10 would be the most."""
+SLICE, SLICE_BYTES = 4, 262_144
+"""Clients served in one turn of the loop, fewer where frames are large; 10 would be the most."""
+
+LARGE = 65_536
+"""Bytes of a row that gets a frame of its own, so that no frame takes long to send."""
 
 MOST_CLIENTS = 200
 STALLED_S = 30.0
@@ -50,7 +53,7 @@ REPORT_S, CALENDAR_S = 1.0, 15.0
 REPORT_SHARE, ASIDE_SHARE = 0.1, 0.5
 """Reports are computed at most so often, and for at most this share of a thread's time, or of the time of a process beside this one."""
 
-REPORT_BYTES_S = 50e6
+REPORT_BYTES_S = 20e6
 """Bytes of reports a second for all clients together: with large books and many pages they come more rarely instead."""
 
 _UNTOLD, _NO_REPORTS, _NO_CALENDAR = "the pages cannot be told", "the reports cannot be made", "the calendar cannot be made"
@@ -219,8 +222,9 @@ class Stream:
             clock = self._app.clock
             self._board.publish(clock.time_ms(), clock.monotonic_ns() / SECOND_NS)
             late = list(self._clients)
-        for first in range(0, len(late), SLICE):
-            for client in late[first : first + SLICE]:
+        at_once = max(1, min(SLICE, SLICE_BYTES // len(self._board.frame(self._board.sequence - 1))))
+        for first in range(0, len(late), at_once):
+            for client in late[first : first + at_once]:
                 client.due.set()
             await asyncio.sleep(0)
 
@@ -232,13 +236,20 @@ class Stream:
             try:
                 reports = await self._kept.reports(REPORT_S)
                 size = sum(len(one.body) for one in reports)
-                await self._take(OF_REPORTS, [row for one in reports for row in one.rows])
+                await self._spread([row for one in reports for row in one.rows])
                 self._complained.discard(_NO_REPORTS)
             except Exception as defect:  # reports on pages grow old, and say so
                 self._complain(_NO_REPORTS, defect)
             share = ASIDE_SHARE if self._aside is not None and self._aside.is_ready else REPORT_SHARE
             took = time.monotonic() - began
             await asyncio.sleep(max(REPORT_S, took / share, size * self.pages / REPORT_BYTES_S))
+
+    async def _spread(self, rows: Sequence[WrittenRow]) -> None:
+        putting = self._put(OF_REPORTS, rows)
+        for _, _, written in rows:
+            next(putting)
+            await asyncio.sleep(FRAME_S if len(written) > LARGE else 0)
+        next(putting, None)
 
     async def _tell_calendar(self) -> None:
         while self._clients:
