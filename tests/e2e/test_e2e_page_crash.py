@@ -17,9 +17,10 @@ LEVELS = ["ok", "warning", "critical", "liquidation"]
 
 # every level that a pool's row has shown in turn, every title, and the most alerts and marks that there were
 WATCH = """() => {
-  const seen = (window.seen = { levels: {}, titles: [], alerts: 0, marks: 0 });
+  const seen = (window.seen = { levels: {}, shown: [], titles: [], alerts: 0, marks: 0 });
   const add = (list, one) => one !== list.at(-1) && list.push(one);
   setInterval(() => {
+    seen.shown = [...document.querySelectorAll("#pools tr[data-pool]")].map((row) => row.dataset.pool);
     for (const row of document.querySelectorAll("#pools tr[data-pool]"))
       add((seen.levels[row.dataset.pool] ??= []), row.querySelector("[data-level]").dataset.level);
     add(seen.titles, document.title);
@@ -49,7 +50,8 @@ async def test_a_crash_goes_through_the_page(tab: Tab, shared_launcher: Launcher
         assert await demo.ended(STORY_S) == 0, demo.printed
     went = {pool: levels for pool, levels in seen["levels"].items() if _through(levels)}
     assert went, seen["levels"]
-    assert all(levels[-1] == "ok" for levels in seen["levels"].values())
+    # a pool that was liquidated is gone, and went as it was
+    assert {seen["levels"][pool][-1] for pool in seen["shown"]} == {"ok"}
     for level in ("WARNING", "LIQUIDATION"):
         assert any(title.startswith(level) for title in seen["titles"]), seen["titles"]
     assert seen["alerts"] >= 2
