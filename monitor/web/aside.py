@@ -20,6 +20,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from kernels.warmup import warm_up, warm_up_portfolio
@@ -161,6 +162,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(_NICE)
+    with suppress(OSError):  # where there is such a thing: short of memory this one goes before the monitor
+        Path("/proc/self/oom_score_adj").write_text("500")
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whoever prints must not speak for us
     with suppress(BrokenPipeError):
