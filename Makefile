@@ -21,10 +21,10 @@ help: ## list the targets
 demo: setup ## run the monitor against simulated venues on this machine
 	@$(BIN)/marginwatch demo $(ARGS)
 
-test: setup-test ## whole test suite but the end-to-end tests: a core for test-kernels, -connectors and -alerts, a core for the rest
+test: setup-test ## whole test suite but the end-to-end tests, on two cores, and test-kernels beside it
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
-		{ $(MAKE) --no-print-directory test-kernels test-connectors test-alerts >"$$log" 2>&1 & beside=$$!; \
-		$(BIN)/python -m pytest --ignore=tests/connectors --ignore=tests/monitor/alerts $(ARGS); tests=$$?; \
+		{ $(MAKE) --no-print-directory test-kernels >"$$log" 2>&1 & beside=$$!; \
+		$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS); tests=$$?; \
 		wait $$beside; checked=$$?; cat "$$log"; test $$tests -eq 0 && test $$checked -eq 0; }
 
 test-kernels: setup-test ## kernel tests with the JIT off, then with bounds checks
@@ -60,7 +60,7 @@ dashboards: setup-test ## write the dashboards of Grafana from their source (gra
 	@$(BIN)/python -m grafana
 
 e2e: setup-test ## end-to-end tests: the whole program and real servers
-	@$(BIN)/python -m pytest -m "e2e or tools" -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "e2e or tools" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	@ls e2e-artefacts/*.png 2>/dev/null || true
 	@cat e2e-artefacts/*.txt 2>/dev/null || true
 
