@@ -105,8 +105,10 @@ function NowAndAfter({ pool, entry }) {
   const next = pool.next_funding;
   const common = { of: "pools", id: `${entry.venue}/${entry.account}/${entry.pool}`, as: "percent", reason: "no figure" };
   const inputs = [["ratio now", pool.margin_ratio, "percent"], ["funding", next.amount, "signed"]];
+  const margins = [["maintenance margin", pool.maintenance_margin, "money"], ["equity", pool.equity, "money"]];
   const state = pool.stale ? "stale" : next.as_last_told ? "last known" : "";
-  return html`<${Num} ...${common} path="margin_ratio" value=${pool.margin_ratio} figure="margin_ratio" state=${pool.stale ? "stale" : ""} /> → ${" "}
+  return html`<${Num} ...${common} path="margin_ratio" value=${pool.margin_ratio} figure="margin_ratio" inputs=${margins}
+      state=${pool.stale ? "stale" : ""} /> → ${" "}
     <${Num} ...${common} path="next_funding.ratio_after" value=${next.ratio_after} figure="ratio_after_funding" inputs=${inputs} state=${state} />`;
 }
 
@@ -115,7 +117,8 @@ function Expiry({ store, entry, index, state }) {
   const [now, after] = levels ? [levelOf(entry.ratio, levels), levelOf(entry.ratio_after, levels)] : [];
   const figure = (path, as, name, inputs) => ofCalendar(index, path, entry[path], { as, figure: name, inputs, state });
   const inputs = [["ratio now", entry.ratio, "percent"], ["maintenance margin after", entry.maintenance_margin_after, "usd"]];
-  return html`<span class="change">${figure("ratio", "percent", "ratio_before_expiry")} → ${figure("ratio_after", "percent", "ratio_after_expiry", inputs)}
+  const before = [["maintenance margin now", entry.maintenance_margin, "usd"]];
+  return html`<span class="change">${figure("ratio", "percent", "ratio_before_expiry", before)} → ${figure("ratio_after", "percent", "ratio_after_expiry", inputs)}
       ${after && after !== now && html` <strong>${ofPortfolio(after)}</strong>`}</span>
     <span class="change muted">margin ${figure("maintenance_margin", "usd", "maintenance_before_expiry")} → ${" "}
       ${figure("maintenance_margin_after", "usd", "maintenance_after_expiry")}</span>`;

@@ -97,9 +97,9 @@ const Pool = memo(({ id, row, address, chosen, choose, ageS }) => {
     <td>${row.margin_ratio === null
       ? html`<div class="why"><${NoFigure} id=${id} row=${row} /></div>`
       : html`<${Use} of="pools" id=${id} row=${row} figure="margin_ratio" state=${state} />`}</td>
-    <td class="n">${amount("equity")}</td>
-    <td class="n">${amount("maintenance_margin")}</td>
-    <td class="n">${amount("initial_margin")}</td>
+    <td class="n">${amount("equity", [["maintenance margin", row.maintenance_margin, "money"], ["excess", row.excess, "money"]])}</td>
+    <td class="n">${amount("maintenance_margin", [["positions", row.positions, "count"]])}</td>
+    <td class="n">${amount("initial_margin", [["positions", row.positions, "count"]])}</td>
     <td class="n">${amount("excess", [["limit", row.limit, "plain"], ["equity", row.equity, "money"],
       ["maintenance margin", row.maintenance_margin, "money"]])}</td>
     <td class="n"><${Safety} id=${id} row=${row} amount=${amount} /></td>`}
@@ -139,10 +139,12 @@ function Safety({ id, row, amount }) {
   const isNone = row.cash_to_safety === null && row.reduce === null;
   if (isNone) return row.level === null ? html`<span class="reason">–</span>`
     : html`<span class="muted">${row.level === "ok" ? "none needed" : "none suffices"}</span>`;
+  const toSafety = [["warning level", row.levels.warning, "percent"], ["maintenance margin", row.maintenance_margin, "money"],
+    ["equity", row.equity, "money"]];
   const reduce = row.reduce && html`<span class="sub">or <${Num} of="pools" id=${id} path="reduce.quantity"
     value=${row.reduce.quantity} as="quantity" text=${`${row.reduce.quantity > 0 ? "+" : ""}${quantity(row.reduce.quantity)}`}
-    figure="reduce" note=${row.reduce.instrument} /> ${symbol(row.reduce.instrument)}</span>`;
-  return html`${row.cash_to_safety === null ? "" : amount("cash_to_safety", [["warning level", row.levels.warning, "percent"]])}${reduce}`;
+    figure="reduce" inputs=${toSafety} note=${row.reduce.instrument} /> ${symbol(row.reduce.instrument)}</span>`;
+  return html`${row.cash_to_safety === null ? "" : amount("cash_to_safety", toSafety)}${reduce}`;
 }
 
 function Liquidation({ id, row }) {
@@ -151,7 +153,7 @@ function Liquidation({ id, row }) {
   return html`<${Num} of="pools" id=${id} path="liquidation_price" value=${row.liquidation_price} as="price" figure="liquidation_price"
     inputs=${[["distance", row.distance, "move"]]} note=${row.worst_instrument} />
     <span class="sub">${symbol(row.worst_instrument)} <${Num} of="pools" id=${id} path="distance" value=${row.distance} as="move" figure="distance"
-      note=${row.worst_instrument} /></span>`;
+      inputs=${[["estimated liquidation price", row.liquidation_price, "price"]]} note=${row.worst_instrument} /></span>`;
 }
 
 function Funding({ id, row, unit }) {
