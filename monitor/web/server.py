@@ -139,11 +139,12 @@ class ApiServer:
     async def stop(self) -> None:
         """Close; idempotent."""
         await self._stream.close()
-        if self._aside is not None:
-            await self._aside.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        # after the last client, which could begin it again
+        if self._aside is not None:
+            await self._aside.close()
 
     async def _healthy(self, request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
