@@ -94,7 +94,7 @@ def test_every_dependency_is_pinned() -> None:
     extras = project["optional-dependencies"]
     run = project["dependencies"]
     for name, wanted in {"run.txt": run, "test.txt": [*run, *extras["test"], *extras["dev"]]}.items():
-        assert {re.split("[=>]=", requirement)[0] for requirement in wanted} <= set(_pins(name))
+        assert {re.split(r"\[|[=>]=", requirement)[0] for requirement in wanted} <= set(_pins(name))
 
 
 @pytest.mark.parametrize("name", ["build.txt", "run.txt"])

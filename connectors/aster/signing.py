@@ -139,7 +139,9 @@ class Signer(Protocol):
 
 
 class AgentSigner:
-    """v3: EIP-712 by an agent's (API wallet's) private key for the account `user`. Signing takes about 3 ms.
+    """v3: EIP-712 by an agent's (API wallet's) private key for the account `user`.
+
+    A signature takes the event loop 0.1 ms, in pure Python 2 ms: eth-keys takes coincurve where it is installed.
 
     Building one imports eth-account, about a second the first time. Raises CredentialError for a key or an address that is none,
     and for the account's own key.

@@ -42,7 +42,6 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.tools
 def test_the_file_is_valid(require_server: Callable[[str], Path]) -> None:
     assert "SUCCESS" in run(require_server("amtool"), "check-config", ALERTMANAGER)
 

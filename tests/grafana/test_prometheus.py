@@ -32,19 +32,16 @@ def run(*command: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.tools
 def test_rules_are_valid_and_clean(require_server: Callable[[str], Path]) -> None:
     run(require_server("promtool"), "check", "rules", "--lint=all", *sorted(RULES.glob("*.yml")))
 
 
 @pytest.mark.slow
-@pytest.mark.tools
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_rules_fire_hold_and_resolve(path: Path, require_server: Callable[[str], Path]) -> None:
     run(require_server("promtool"), "test", "rules", path)
 
 
-@pytest.mark.tools
 def test_configuration_is_valid(tmp_path: Path, require_server: Callable[[str], Path]) -> None:
     (tmp_path / "token").write_text("token")
     (tmp_path / "rules").symlink_to(RULES)
