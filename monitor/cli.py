@@ -197,16 +197,13 @@ def explain(path: Path, sets: tuple[str, ...], portfolio: str | None, coins: tup
 @click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="Record everything into this directory; see `replay`.")
 def demo(scenario: str, duration: float, port: int | None, config: Path | None, no_terminal: bool, record: Path | None) -> None:
     """Show the monitor at work against simulated venues on this machine."""
-    from rich.console import Console
-
     from config import DEMO, ConfigError
     from monitor.background import leave
+    from monitor.console import console_of
     from monitor.demo import Demo
     from monitor.launch import run_on_loop
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
+    console = console_of(150, highlight=True)
     terminal = console.is_terminal and not no_terminal
     try:
         story = Demo(scenario, duration, port, terminal=terminal, console=console, record=record, path=config or DEMO)

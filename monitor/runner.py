@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 
 from config.settings import Settings
 from monitor.alerts.alert import Alert
 from monitor.alerts.receivers.http import HttpPoster
 from monitor.app import Application
+from monitor.console import console_of
 from monitor.launch import build_application, build_recorder, build_reloader, run_on_loop
 from monitor.recording.recorder import Recorder
 from monitor.screen import screen
@@ -125,7 +125,7 @@ async def _show(app: Application) -> None:
         lines.add(time.strftime("%H:%M:%S"), alert)
 
     app.alarm.listeners.append(told)
-    with Live(console=Console(), auto_refresh=False) as live:
+    with Live(console=console_of(150, highlight=True), auto_refresh=False) as live:
         while True:
             live.update(screen(app, "marginwatch", lines), refresh=True)
             await asyncio.sleep(REDRAW_S)

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from monitor.alerts.outbox import OutboxError, Outcome
 from monitor.alerts.outbox_history import Contents, read_contents
 from monitor.alerts.silences import fits
 from monitor.client import MonitorClient, MonitorError
+from monitor.console import console_of
 
 ALERTS = "/api/v1/alerts"
 SILENCES = "/api/v1/silences"
@@ -144,8 +144,7 @@ def _firing_documents(found: Contents, key: str | None) -> list[dict[str, Any]]:
 
 
 def _print(document: Mapping[str, Any], key: str | None) -> None:
-    found = Console(highlight=False)
-    console = found if found.is_terminal else Console(width=WIDTH, highlight=False)
+    console = console_of(WIDTH)
     firing, history = document["firing"], document["history"]
     texts: dict[str, str] = {}
     for entry in history:

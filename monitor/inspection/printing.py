@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.ratelimit import Budget
+from monitor.console import console_of
 from monitor.saved_account import missing_for_portfolio
 from monitor.verify import SideBySide
 
@@ -20,8 +21,7 @@ CLOCK_APART_S = 5.0
 
 def console() -> Console:
     """Where to print: wide where it is no terminal."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(width=170, highlight=False)
+    return console_of(170)
 
 
 def tell_clock(venue: str, answered_ms: float, offset_s: float, says: tuple[str, ...] = (), *, by: str = "REST") -> bool:

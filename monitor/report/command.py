@@ -14,6 +14,7 @@ from config.errors import ConfigError, Problem, did_you_mean, dotted
 from config.parameters import OTHER, PORTFOLIO, ParameterSet, load_parameters, problems_under
 from config.portfolios import Eligibility
 from kernels._jit import CACHE_DIRECTORY, CACHE_NOTE
+from monitor.console import console_of
 from monitor.explain.explanation import explain
 from monitor.report.document import CUTS, Rules, margin_report, no_rules
 from monitor.report.text import print_report
@@ -126,5 +127,4 @@ def _chosen(name: str | None, known: Sequence[str] | set[str], what: str) -> lis
 
 def console() -> Console:
     """Where texts are printed: a terminal, or lines of a fixed width."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(width=WIDTH, highlight=False)
+    return console_of(WIDTH)

@@ -13,14 +13,19 @@ from tests.e2e.browser import Tab, chromium
 from tests.e2e.browser import tab as opened
 from tests.e2e.programs import Inbox, Launcher
 
-EARLY = {"test_e2e_survives": 0, "test_e2e_operations": 2, "test_e2e_soak": 3}
-"""Whose files begin when: a soak takes a processor for two minutes, and what is killed again and again has to come up in seconds."""
+FIRST = ("survives", "alertmanager", "soak", "operations", "run", "page", "page_crash", "demo", "container")
+"""The files that begin first, longest first, so that the workers end together.
+
+A soak takes a processor for two minutes, and what is killed again and again has to come up in seconds: with the short file between them
+both go to one worker, one after the other.
+"""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the long files over the workers; the tests of a file stay together."""
-    items.sort(key=lambda item: EARLY.get(item.path.stem, 1 if item.path.stem < "test_e2e_operations" else 4))
+    order = {f"test_e2e_{name}": number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
 
 
 @pytest.fixture

@@ -58,6 +58,16 @@ def test_text_shows_the_sets_side_by_side(snapshot: str) -> None:
     assert max(map(len, found.stdout.splitlines())) <= 100
 
 
+def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
+    name = "[/x]"
+    document = saved_book.book()
+    account = document["accounts"][0]["id"]
+    document = json.loads(json.dumps(document).replace(f'"{account}"', f'"{name}"'))
+    found = invoke("report", saved_book.written(document, tmp_path), "--format", "text")
+    assert (found.exit_code, found.exception) == (0, None)
+    assert name in found.stdout
+
+
 def test_the_snapshot_names_its_own_set(tmp_path: Path) -> None:
     path = saved_book.written(saved_book.book(parameters="house"), tmp_path)
     assert answer(path)["parameters"]["name"] == "house"

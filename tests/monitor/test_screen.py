@@ -43,7 +43,9 @@ async def test_portfolios_are_computed_beside_the_pools() -> None:
         json.dumps(told, allow_nan=False)
 
 
-async def test_a_portfolio_that_cannot_be_computed_leaves_the_pools_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_portfolio_that_cannot_be_computed_leaves_the_pools_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     warm_up_portfolio()
     own = OwnApplication()
 
@@ -54,7 +56,7 @@ async def test_a_portfolio_that_cannot_be_computed_leaves_the_pools_alone(monkey
     async with started(own):
         await own.tell(*opening(own, position("BTC", 1000.0, 100.0), cash=cash_for(0.9)))
         await own.until(lambda: ("main", "margin_level") in own.firing(), 10.0)
-        await own.clock.advance(3.0)
+        await own.until(lambda: "the portfolios cannot be looked at: ValueError" in caplog.text, 10.0)
         assert own.app.portfolio_views == ()
         assert [result.valid for result in own.app.results()] == [True]
 
