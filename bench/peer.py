@@ -47,8 +47,10 @@ def scrapes(url: str, seconds: float) -> None:
 
 
 async def pages(url: str, count: int, stalled: int, seconds: float) -> None:
-    """Follow the stream like so many pages. Frames are not parsed, and what is not ours has to wait: pages are on other machines."""
-    os.nice(19)
+    """Follow the stream like so many pages. Frames are not parsed, and this process runs where nobody else wants to: pages are on other
+    machines.
+    """
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     silent = [_ask_only(url) for _ in range(stalled)]
     sockets = [await connect(url, compression=None, max_size=None, proxy=None) for _ in range(count)]
     print("ready", flush=True)

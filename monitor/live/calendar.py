@@ -34,23 +34,33 @@ class Calendar:
     def __init__(self, app: Application) -> None:
         self._as_of_ms = app.clock.time_ms()
         self._entries = [*_funding(app), *_keys(app), *_maintenance(app)]
-        # as JSON, which is handed to another process in a tenth of the time
-        self._snapshots = {one.id: (orjson.dumps(_snapshot(app, one.id)), one.parameter_set) for one in app.settings.portfolios}
+        self._snapshots = [*_snapshots(app)]
 
     def document(self) -> dict[str, Any]:
         """Entries in the order of their time, those without one first. `amount` is in the `asset`, received > 0."""
         entries = [*self._entries]
-        for name, (written, parameters) in self._snapshots.items():
-            document = orjson.loads(written)
-            if document is not None:
-                entries += expiries(parse_snapshot(document, "the live book"), parameters, name)
+        parsed: dict[bytes, Snapshot] = {}
+        for name, written, parameters in self._snapshots:
+            if written not in parsed:
+                parsed[written] = parse_snapshot(orjson.loads(written), "the live book")
+            entries += expiries(parsed[written], parameters, name)
         entries.sort(key=lambda entry: (entry["time_ms"] or 0, entry["kind"], str(entry.get("account") or entry.get("portfolio"))))
         found: dict[str, Any] = plain({"version": VERSION, "as_of_ms": self._as_of_ms, "entries": entries})
         return found
 
 
-def _snapshot(app: Application, name: str) -> dict[str, Any] | None:
-    return snapshot_document(app.portfolios, app.engine, name) if app.portfolios.ready else None
+def _snapshots(app: Application) -> Iterator[tuple[str, bytes, ParameterSet]]:
+    # of every portfolio that has a value its document, which those of one parameter set share; as JSON, which is handed to another
+    # process in a tenth of the time
+    live = app.portfolios
+    written: dict[int, bytes] = {}
+    for portfolio in app.settings.portfolios:
+        if live.failures_of(portfolio.accounts):
+            continue
+        book = id(live.book_of(portfolio.id))
+        if book not in written:
+            written[book] = orjson.dumps(snapshot_document(live, app.engine, portfolio.id))
+        yield portfolio.id, written[book], portfolio.parameter_set
 
 
 def expiries(snapshot: Snapshot, parameters: ParameterSet, portfolio: str) -> Iterator[dict[str, Any]]:

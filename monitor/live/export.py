@@ -7,11 +7,11 @@ venue's own rule needs (pools, tiers in force, funding) comes from the pools' bo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from config.tables import Table
-from connectors.model import Instrument
+from connectors.model import Instrument, MarginTier
 from kernels import layout
 from monitor.document_rows import pool_row
 from monitor.engine import Engine
@@ -41,7 +41,8 @@ def snapshot_document(live: LivePortfolios, engine: Engine, name: str) -> dict[s
     told = [account for account in members if account in book.accounts.states]
     held = {row.instrument for account in told for row in _all_rows(live, account)}
     parameters = next(portfolio for portfolio in complete if portfolio.id == name)
-    instruments = [_instrument(book, live, engine, number) for number, row in enumerate(book.market.listed) if row.id in held]
+    tiers = _tiers_in_force(engine)
+    instruments = [_instrument(book, live, engine, number, tiers) for number, row in enumerate(book.market.listed) if row.id in held]
     by_coin = _by_coin(book, live, {row["coin"] for row in instruments} | _money_coins(book, told))
     return {
         "version": 1,
@@ -103,25 +104,28 @@ def _volume(book: StressBook, name: str) -> float | None:
     return volume if math.isfinite(volume) else None
 
 
-def _instrument(book: StressBook, live: LivePortfolios, engine: Engine, number: int) -> dict[str, Any]:
+def _instrument(
+    book: StressBook, live: LivePortfolios, engine: Engine, number: int, in_force: Mapping[str, tuple[MarginTier, ...]]
+) -> dict[str, Any]:
     row: InstrumentRow = book.market.listed[number]
     record = book.tables.instruments.table[number]
     is_option = record["kind"] >= layout.OPTION
     told = {name: float(record[column]) for name, column in (_COLUMNS if is_option else _COLUMNS[:1])}
     known = {name: value if value > 0 else None for name, value in told.items()}
     document = _written(live, row.id, row, row) | known
-    listed, tiers = live.held[row.id], _tiers_in_force(engine, row.id)
+    listed = live.held[row.id]
+    tiers = [[tier.lower_bound, tier.maintenance_rate, tier.deduction] for tier in in_force.get(row.id, ())]
     funding = {} if row.kind != "perpetual" else _funding(engine, listed, live.as_of_ms)
     return document | funding | ({"tiers": tiers} if tiers else {})
 
 
-def _tiers_in_force(engine: Engine, name: str) -> list[list[float]]:
-    # a position may have its own limit
+def _tiers_in_force(engine: Engine) -> dict[str, tuple[MarginTier, ...]]:
+    # by instrument; a position may have its own limit: of several the first is told
+    found: dict[str, tuple[MarginTier, ...]] = {}
     for spec in engine.arrays.specs.values():
         for leg in spec.legs:
-            if leg.instrument == name:
-                return [[tier.lower_bound, tier.maintenance_rate, tier.deduction] for tier in leg.tiers]
-    return []
+            found.setdefault(leg.instrument, leg.tiers)
+    return found
 
 
 def _funding(engine: Engine, listed: Instrument, now_ms: int) -> dict[str, Any]:
