@@ -24,7 +24,7 @@ ACCOUNTS, PORTFOLIOS = 20, 3
 """A desk; every account has one pool and every pool changes with every frame."""
 
 PAGES = 100
-BLOCK_S, BLOCKS = 6.0, 8
+BLOCK_S, BLOCKS = 10.0, 8
 SETTLED = round(1.5 * RATE)
 """Ticks of a block that are not counted: pages that connect get whole snapshots, a hundred at once."""
 

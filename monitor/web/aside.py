@@ -62,7 +62,7 @@ class Aside:
             self._starting = asyncio.create_task(self._start())
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns; raises what it raises in a thread, and RuntimeError with its words in the process."""
+        """What `work` returns; raises what it raises in a thread, RuntimeError with its words in the process, CancelledError on `close`."""
         if self._process is None:
             return await asyncio.to_thread(work)
         async with self._turn:
@@ -71,6 +71,9 @@ class Aside:
                 try:
                     is_done, found = await asyncio.wait_for(_ask(process, work), LONGEST_S)
                 except (OSError, EOFError, asyncio.IncompleteReadError, TimeoutError) as broken:
+                    if self._process is None:
+                        # closed meanwhile: nobody needs it any more
+                        raise asyncio.CancelledError from broken
                     self._give_up(type(broken).__name__)
                 except BaseException:
                     # an answer that nobody waits for would be taken for the next one

@@ -105,6 +105,16 @@ async def test_another_one_is_started_after_a_while_and_a_cancelled_work_answers
         assert second not in (first, os.getpid())
 
 
+async def test_what_is_under_way_at_the_end_is_given_up_quietly(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async with beside(monkeypatch) as aside:
+        working = asyncio.create_task(aside.run(partial(time.sleep, 30.0)))
+        await asyncio.sleep(0.1)
+        await aside.close()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+    assert caplog.text == ""
+
+
 def test_the_other_end_answers_in_order_and_ends_with_its_input() -> None:
     asked, told = io.BytesIO(), io.BytesIO()
     for work in (partial(pow, 2, 3), _fail, partial(pow, 3, 2)):
