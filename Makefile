@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
-WARM_UP := from kernels.warmup import warm_up, warm_up_portfolio; warm_up(forbid=False); warm_up_portfolio()
+# before anything runs in parallel: else each process of the tests would compile the kernels
+WARM_UP = echo 'kernels'; $(BIN)/python -c 'from kernels.warmup import warm_up, warm_up_portfolio as rest; warm_up(forbid=False); rest()'
 SOURCES := config kernels connectors monitor grafana tests bench
 
 .DELETE_ON_ERROR:
@@ -25,7 +26,7 @@ demo: setup ## run the monitor against simulated venues on this machine
 test: setup-test ## whole test suite but the end-to-end tests, on two cores, and test-kernels beside it
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
 		{ $(MAKE) --no-print-directory test-kernels >"$$log" 2>&1 & beside=$$!; \
-		echo 'compiling the kernels, else each worker would'; $(BIN)/python -c '$(WARM_UP)' && \
+		$(WARM_UP) && \
 		$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS); tests=$$?; \
 		wait $$beside; checked=$$?; cat "$$log"; test $$tests -eq 0 && test $$checked -eq 0; }
 
@@ -62,11 +63,13 @@ dashboards: setup-test ## write the dashboards of Grafana from their source (gra
 	@$(BIN)/python -m grafana
 
 e2e: setup-test ## end-to-end tests: the whole program and real servers
+	@$(WARM_UP)
 	@$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	@ls e2e-artefacts/*.png 2>/dev/null || true
 	@cat e2e-artefacts/*.txt 2>/dev/null || true
 
 screenshot: setup-test ## the picture of the page in the README, out of a crash (needs chromium)
+	@$(WARM_UP)
 	@$(BIN)/python -m pytest -q -m e2e tests/e2e/test_e2e_page_crash.py
 	@mkdir -p docs/images && cp e2e-artefacts/page.png docs/images/page.png
 

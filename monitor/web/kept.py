@@ -24,6 +24,7 @@ from config.portfolios import PortfolioSettings
 from monitor.app import SECOND_NS, Application
 from monitor.live.calendar import Calendar
 from monitor.live.report import Frozen, frozen
+from monitor.web.answers import JSON
 from monitor.web.rows import OF_CALENDAR, report_rows
 
 PORTFOLIOS = "/api/v1/portfolios"
@@ -31,9 +32,6 @@ CALENDAR = "/api/v1/calendar"
 
 REPORT_AGE_S = 1.0
 CALENDAR_AGE_S = 10.0
-
-JSON = "application/json"
-
 
 WrittenRow = tuple[str, str, bytes]
 """(section, id, document as JSON)."""

@@ -24,7 +24,7 @@ from monitor.web.credentials import LIFE_S
 from monitor.web.origin import is_foreign
 from monitor.web.pages import Pages
 
-_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
+_FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 10
 _FOREIGN = "A page of another origin may not log in or out: use the page of the monitor."
 _WRONG = "This is not the token of this monitor."
@@ -92,7 +92,7 @@ async def _token(request: web.Request) -> str | None:
     try:
         async with asyncio.timeout(answers.READ_S):
             body = await request.read()
-        if request.content_type == _JSON:
+        if request.content_type == answers.JSON:
             given = orjson.loads(body)["token"]
         elif request.content_type == _FORM:
             text = body.decode(errors="surrogateescape")

@@ -111,7 +111,7 @@ async def _its_death_is_paged(pack: Pack, desk: Desk, inbox: Inbox) -> None:
     async def is_paged() -> bool:
         return {"MarginwatchDown", "MarginwatchLevelUnwatched"} <= paged()
 
-    await until(is_paged, 120.0, lambda: f"{paged()}: {json.dumps(inbox.got)[-3000:]}")
+    await until(is_paged, 90.0, lambda: f"{paged()}: {json.dumps(inbox.got)[-3000:]}")
 
 
 async def _its_metrics_are_clean(desk: Desk, promtool: Path) -> None:
